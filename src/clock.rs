@@ -1,0 +1,210 @@
+//! Time: where it comes from and how to wait for it.
+
+use core::{future::Future, time::Duration};
+
+/// Something that knows how much time went by.
+pub trait Now {
+    /// The time since some fixed moment of this clock; it never goes back.
+    fn now(&self) -> Duration;
+}
+
+/// A clock that can also wake a task.
+///
+/// ```
+/// use core::{future::{Ready, ready}, time::Duration};
+/// use stroma::{Clock, Now};
+///
+/// /// A clock that stands still and does not wait: for a test of what happens after a wait.
+/// struct Stopped;
+///
+/// impl Now for Stopped {
+///     fn now(&self) -> Duration {
+///         Duration::ZERO
+///     }
+/// }
+///
+/// impl Clock for Stopped {
+///     type Sleep<'a> = Ready<()>;
+///
+///     fn sleep(&self, _: Duration) -> Ready<()> {
+///         ready(())
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a clock that can wait",
+    label = "a time-out, a deadline or a retry needs a clock",
+    note = "`Runner::new(..)` has none until `.with_clock(TokioClock)` or a clock of your own; `Runner::quick(..)` has tokio's"
+)]
+pub trait Clock: Now {
+    /// What [`sleep`](Self::sleep) waits for.
+    type Sleep<'a>: Future<Output = ()>
+    where
+        Self: 'a;
+
+    /// Waits until `duration` has gone by. The time counts from the call.
+    fn sleep(&self, duration: Duration) -> Self::Sleep<'_>;
+}
+
+impl<C: Now> Now for &C {
+    fn now(&self) -> Duration {
+        C::now(self)
+    }
+}
+
+impl<C: Clock> Clock for &C {
+    type Sleep<'a>
+        = C::Sleep<'a>
+    where
+        Self: 'a;
+
+    fn sleep(&self, duration: Duration) -> Self::Sleep<'_> {
+        C::sleep(self, duration)
+    }
+}
+
+/// The clock of a runner without one: it always shows zero and cannot wait.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoClock;
+
+impl Now for NoClock {
+    #[inline(always)]
+    fn now(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+/// Tokio's clock. In a test with paused time it is the test's clock.
+#[cfg(feature = "tokio")]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TokioClock;
+
+#[cfg(feature = "tokio")]
+impl Now for TokioClock {
+    fn now(&self) -> Duration {
+        // Tokio's instants have no fixed moment to count from, so the first call in the process sets one.
+        static START: std::sync::OnceLock<tokio::time::Instant> = std::sync::OnceLock::new();
+        let now = tokio::time::Instant::now();
+        now.saturating_duration_since(*START.get_or_init(|| now))
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl Clock for TokioClock {
+    type Sleep<'a> = tokio::time::Sleep;
+
+    fn sleep(&self, duration: Duration) -> tokio::time::Sleep {
+        tokio::time::sleep(duration)
+    }
+}
+
+#[cfg(feature = "alloc")]
+#[cfg(target_has_atomic = "ptr")]
+pub use manual::{ManualClock, ManualSleep};
+
+#[cfg(feature = "alloc")]
+#[cfg(target_has_atomic = "ptr")]
+mod manual {
+    use alloc::{sync::Arc, vec::Vec};
+    use core::{
+        future::Future,
+        pin::Pin,
+        task::{Context, Poll, Waker},
+        time::Duration,
+    };
+
+    use spin::mutex::SpinMutex;
+
+    use super::{Clock, Now};
+
+    /// A clock for tests: it stands still until it is told to go on.
+    ///
+    /// Clones show the same time.
+    ///
+    /// ```
+    /// use stroma::{ManualClock, Now, ms};
+    ///
+    /// let clock = ManualClock::new();
+    /// clock.advance(ms(250));
+    /// assert_eq!(clock.now(), ms(250));
+    /// ```
+    #[derive(Debug, Clone, Default)]
+    pub struct ManualClock {
+        shared: Arc<SpinMutex<Shared>>,
+    }
+
+    #[derive(Debug, Default)]
+    struct Shared {
+        now: Duration,
+        waiting: Vec<(Duration, Waker)>,
+    }
+
+    impl ManualClock {
+        /// A clock that shows zero.
+        pub fn new() -> Self {
+            Self::default()
+        }
+
+        /// Goes on by `duration` and wakes whoever waited for that.
+        pub fn advance(&self, duration: Duration) {
+            let mut due = Vec::new();
+            {
+                let mut shared = self.shared.lock();
+                shared.now = shared.now.saturating_add(duration);
+                let now = shared.now;
+                shared.waiting.retain(|(at, waker)| {
+                    let later = *at > now;
+                    if !later {
+                        due.push(waker.clone());
+                    }
+                    later
+                });
+            }
+            // Outside of the lock: a waker may poll at once.
+            due.into_iter().for_each(Waker::wake);
+        }
+
+        /// How far off the next moment is that somebody waits for, or `None` where nobody waits.
+        pub fn next_wake(&self) -> Option<Duration> {
+            let shared = self.shared.lock();
+            shared.waiting.iter().map(|(at, _)| at.saturating_sub(shared.now)).min()
+        }
+    }
+
+    impl Now for ManualClock {
+        fn now(&self) -> Duration {
+            self.shared.lock().now
+        }
+    }
+
+    impl Clock for ManualClock {
+        type Sleep<'a> = ManualSleep;
+
+        fn sleep(&self, duration: Duration) -> ManualSleep {
+            ManualSleep { shared: Arc::clone(&self.shared), until: self.now().saturating_add(duration) }
+        }
+    }
+
+    /// What a [`ManualClock`] waits for.
+    #[derive(Debug)]
+    #[must_use = "futures do nothing unless you `.await` or poll them"]
+    pub struct ManualSleep {
+        shared: Arc<SpinMutex<Shared>>,
+        until: Duration,
+    }
+
+    impl Future for ManualSleep {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
+            let mut shared = self.shared.lock();
+            if shared.now >= self.until {
+                return Poll::Ready(());
+            }
+            let until = self.until;
+            shared.waiting.retain(|(at, waker)| *at != until || !waker.will_wake(task.waker()));
+            shared.waiting.push((until, task.waker().clone()));
+            Poll::Pending
+        }
+    }
+}

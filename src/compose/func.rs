@@ -1,0 +1,381 @@
+//! An async function as the body of a node.
+
+use core::{
+    convert::Infallible,
+    fmt,
+    future::Future,
+    marker::PhantomData,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use pin_project::pin_project;
+
+use crate::{
+    exec::{Cx, Detail, Env, Exec, Local, Node, Stop, StopOf, Walk},
+    run::RunId,
+    slot::Place,
+};
+
+/// What the function of a node returns: a future that yields a `Result`.
+#[diagnostic::on_unimplemented(
+    message = "the function of a node has to be `async` and return a `Result`; this one returns `{Self}`",
+    label = "not an `async` function that returns a `Result`",
+    note = "for a plain function use `.map(f)` or, when it returns a `Result`, `.try_map(f)`",
+    note = "where nothing can go wrong, return `Ok(..)` with the error type of the pipeline"
+)]
+pub trait NodeFuture: Future<Output = Result<Self::Out, Self::Error>> {
+    /// What it yields.
+    type Out;
+    /// What it fails with.
+    type Error;
+}
+
+#[diagnostic::do_not_recommend]
+impl<F, Out, Error> NodeFuture for F
+where
+    F: Future<Output = Result<Out, Error>>,
+{
+    type Out = Out;
+    type Error = Error;
+}
+
+/// An async function that takes the input alone.
+pub struct FnNode<F, In, Fut> {
+    function: F,
+    types: PhantomData<fn(In) -> Fut>,
+}
+
+impl<F, In, Fut> FnNode<F, In, Fut> {
+    pub(crate) const fn new(function: F) -> Self {
+        Self { function, types: PhantomData }
+    }
+
+    #[cfg(feature = "tokio")]
+    pub(crate) fn function(&self) -> &F {
+        &self.function
+    }
+}
+
+impl<F, In, Fut> fmt::Debug for FnNode<F, In, Fut> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(core::any::type_name::<F>())
+    }
+}
+
+impl<F: Clone, In, Fut> Clone for FnNode<F, In, Fut> {
+    fn clone(&self) -> Self {
+        Self::new(self.function.clone())
+    }
+}
+
+impl<F: Copy, In, Fut> Copy for FnNode<F, In, Fut> {}
+
+impl<F, In, Fut: NodeFuture> Node for FnNode<F, In, Fut> {
+    type In = In;
+    type Out = Fut::Out;
+    type Error = Fut::Error;
+
+    const NODES: u16 = 0;
+
+    fn walk<W: Walk>(&self, _: &mut W) {}
+}
+
+/// The future of a node's function.
+#[pin_project]
+#[derive(Debug)]
+pub struct FnState<Fut>(#[pin] Fut);
+
+impl<F, In, Fut, E> Exec<E> for FnNode<F, In, Fut>
+where
+    F: Fn(In) -> Fut,
+    Fut: NodeFuture,
+    E: Env,
+{
+    type State<'a>
+        = FnState<Fut>
+    where
+        Self: 'a,
+        E: 'a;
+
+    type Proof = Infallible;
+
+    #[inline(always)]
+    fn resumable(&self, _: Place, _: &Local<'_, E>) -> Option<Infallible> {
+        None
+    }
+
+    #[inline(always)]
+    fn start<'a>(&'a self, input: In, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> FnState<Fut> {
+        FnState((self.function)(input))
+    }
+
+    #[inline(always)]
+    fn resume<'a>(&'a self, proof: Infallible, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> FnState<Fut> {
+        match proof {}
+    }
+
+    #[inline(always)]
+    fn poll<'a>(
+        &'a self,
+        state: Pin<&mut FnState<Fut>>,
+        _: Place,
+        _: Cx<'a, E>,
+        _: &mut Local<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<Fut::Out, StopOf<Self, E>>> {
+        poll_future(state.project().0, task)
+    }
+
+    #[inline(always)]
+    fn drain<'a>(
+        &'a self,
+        _: Pin<&mut FnState<Fut>>,
+        _: Place,
+        _: Cx<'a, E>,
+        _: &mut Local<'a, E>,
+        _: &mut Context<'_>,
+    ) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+#[inline(always)]
+fn poll_future<Fut: NodeFuture, D: Detail>(
+    future: Pin<&mut Fut>,
+    task: &mut Context<'_>,
+) -> Poll<Result<Fut::Out, Stop<Fut::Error, D>>> {
+    future.poll(task).map_err(|error| Stop::Error(error, D::Info::default()))
+}
+
+/// What a node knows beside its input: the runner's context, the run, and which attempt this is.
+///
+/// ```
+/// use stroma::{NodeCx, Runner, node_with};
+/// # #[derive(Debug)] struct AppError;
+/// # impl stroma::Failure for AppError {}
+/// struct App {
+///     greeting: &'static str,
+/// }
+///
+/// async fn greet(name: String, cx: NodeCx<'_, App>) -> Result<String, AppError> {
+///     Ok(format!("{}, {name}", cx.context().greeting))
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let runner = Runner::new(node_with("greet", greet)).with_context(App { greeting: "Hello" }).build()?;
+/// assert_eq!(runner.run("Ada".to_owned()).await.unwrap(), "Hello, Ada");
+/// # Ok(())
+/// # }
+/// ```
+pub struct NodeCx<'a, C> {
+    context: &'a C,
+    run: Option<RunId>,
+    node: &'static str,
+    instance: u32,
+    attempt: u32,
+}
+
+impl<'a, C> NodeCx<'a, C> {
+    /// The runner's context.
+    pub const fn context(&self) -> &'a C {
+        self.context
+    }
+
+    /// The run, or `None` in a runner that keeps no account of runs (`Runner::new` with nothing switched on).
+    pub const fn run_id(&self) -> Option<RunId> {
+        self.run
+    }
+
+    /// The id of this node.
+    pub const fn node(&self) -> &'static str {
+        self.node
+    }
+
+    /// Which iteration or element this is; 0 outside of loops and collections.
+    pub const fn instance(&self) -> u32 {
+        self.instance
+    }
+
+    /// Which attempt this is, from 1. It starts anew after a resume.
+    pub const fn attempt(&self) -> u32 {
+        self.attempt
+    }
+
+    /// A key for services that do a request with the same key only once: the same in every attempt at this node in this run,
+    /// in this process and after a resume in another one.
+    ///
+    /// It is shown as `run/node` or, in a loop or collection, `run/node/instance`; `None` where the run has no id.
+    pub fn idempotency_key(&self) -> Option<IdempotencyKey> {
+        self.run.map(|run| IdempotencyKey { run, node: self.node, instance: self.instance })
+    }
+}
+
+impl<C> Clone for NodeCx<'_, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<C> Copy for NodeCx<'_, C> {}
+
+impl<C> fmt::Debug for NodeCx<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NodeCx")
+            .field("run_id", &self.run)
+            .field("node", &self.node)
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What names one node in one run, whatever the attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct IdempotencyKey {
+    run: RunId,
+    node: &'static str,
+    instance: u32,
+}
+
+impl fmt::Display for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.run, self.node)?;
+        if self.instance != 0 {
+            write!(f, "/{}", self.instance)?;
+        }
+        Ok(())
+    }
+}
+
+/// An async function that takes the input and a [`NodeCx`]: every `async fn(In, NodeCx<'_, C>) -> Result<Out, Error>`.
+///
+/// A trait of its own, since the future borrows from the context, and `Fn` alone cannot say so.
+pub trait CxFn<'a, In, C: 'a>: Fn(In, NodeCx<'a, C>) -> Self::Fut {
+    /// What it returns.
+    type Fut: NodeFuture<Out = Self::Out, Error = Self::Error>;
+    /// What it yields.
+    type Out;
+    /// What it fails with.
+    type Error;
+}
+
+impl<'a, F, In, C: 'a, Fut> CxFn<'a, In, C> for F
+where
+    F: Fn(In, NodeCx<'a, C>) -> Fut,
+    Fut: NodeFuture,
+{
+    type Fut = Fut;
+    type Out = Fut::Out;
+    type Error = Fut::Error;
+}
+
+/// A runner's context that can serve a node which wants a `C`.
+#[diagnostic::on_unimplemented(
+    message = "a node wants a context of type `{C}`, and this runner's is `{Self}`",
+    label = "another context than its nodes want",
+    note = "give the runner the one that they want: `.with_context(..)`; a runner without has `NoContext`"
+)]
+pub trait Provides<C> {
+    /// The context.
+    fn provide(&self) -> &C;
+}
+
+impl<C> Provides<C> for C {
+    #[inline(always)]
+    fn provide(&self) -> &C {
+        self
+    }
+}
+
+/// An async function that takes a [`NodeCx`] too.
+pub struct CxNode<F, In, C, Out, Error> {
+    function: F,
+    types: PhantomData<fn(In, C) -> (Out, Error)>,
+}
+
+impl<F, In, C, Out, Error> CxNode<F, In, C, Out, Error> {
+    pub(crate) const fn new(function: F) -> Self {
+        Self { function, types: PhantomData }
+    }
+}
+
+impl<F, In, C, Out, Error> fmt::Debug for CxNode<F, In, C, Out, Error> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(core::any::type_name::<F>())
+    }
+}
+
+impl<F, In, C, Out, Error> Node for CxNode<F, In, C, Out, Error> {
+    type In = In;
+    type Out = Out;
+    type Error = Error;
+
+    const NODES: u16 = 0;
+
+    fn walk<W: Walk>(&self, _: &mut W) {}
+}
+
+impl<F, In, C, Out, Error, E> Exec<E> for CxNode<F, In, C, Out, Error>
+where
+    F: for<'a> CxFn<'a, In, C, Out = Out, Error = Error>,
+    C: 'static,
+    E: Env,
+    E::Context: Provides<C>,
+{
+    type State<'a>
+        = FnState<<F as CxFn<'a, In, C>>::Fut>
+    where
+        Self: 'a,
+        E: 'a;
+
+    type Proof = Infallible;
+
+    #[inline(always)]
+    fn resumable(&self, _: Place, _: &Local<'_, E>) -> Option<Infallible> {
+        None
+    }
+
+    #[inline(always)]
+    fn start<'a>(&'a self, input: In, at: Place, cx: Cx<'a, E>, local: &mut Local<'a, E>) -> Self::State<'a> {
+        FnState((self.function)(
+            input,
+            NodeCx {
+                context: cx.env.context().provide(),
+                run: E::Detail::run_id(&local.run),
+                node: at.id,
+                instance: at.instance,
+                attempt: at.attempt,
+            },
+        ))
+    }
+
+    #[inline(always)]
+    fn resume<'a>(&'a self, proof: Infallible, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> Self::State<'a> {
+        match proof {}
+    }
+
+    #[inline(always)]
+    fn poll<'a>(
+        &'a self,
+        state: Pin<&mut Self::State<'a>>,
+        _: Place,
+        _: Cx<'a, E>,
+        _: &mut Local<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<Out, StopOf<Self, E>>> {
+        poll_future(state.project().0, task)
+    }
+
+    #[inline(always)]
+    fn drain<'a>(
+        &'a self,
+        _: Pin<&mut Self::State<'a>>,
+        _: Place,
+        _: Cx<'a, E>,
+        _: &mut Local<'a, E>,
+        _: &mut Context<'_>,
+    ) -> Poll<()> {
+        Poll::Ready(())
+    }
+}

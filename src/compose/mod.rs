@@ -1,0 +1,15 @@
+//! Nodes that are made of functions and of other nodes.
+
+mod func;
+mod map;
+mod par;
+mod seq;
+#[cfg(feature = "tokio")]
+mod spawned;
+
+pub use func::{CxFn, CxNode, FnNode, IdempotencyKey, NodeCx, NodeFuture, Provides};
+pub use map::{Flat, Map, MapErr, TryMap};
+pub use par::{Chained, Fast, Par, Settleable};
+pub use seq::Seq;
+#[cfg(feature = "tokio")]
+pub use spawned::Spawned;

@@ -1,0 +1,113 @@
+//! A node that runs on tokio's pool, so that it can use another core.
+
+use core::{
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::task::{JoinError, JoinHandle};
+
+use super::func::{FnNode, NodeFuture};
+use crate::{
+    exec::{Cx, Exec, Halt, Info, Local, Node, Reporting, Stop, StopOf, Walk, Why},
+    slot::Place,
+    text::Text,
+};
+
+/// An async function on tokio's pool.
+///
+/// # Cancel safety
+/// Dropping it aborts the task, which then ends at its next await point.
+#[derive(Debug, Clone, Copy)]
+pub struct Spawned<B>(pub(crate) B);
+
+impl<B: Node> Node for Spawned<B> {
+    type In = B::In;
+    type Out = B::Out;
+    type Error = B::Error;
+
+    const NODES: u16 = B::NODES;
+
+    fn walk<W: Walk>(&self, walk: &mut W) {
+        self.0.walk(walk);
+    }
+}
+
+/// A task on the pool, aborted when this is dropped.
+#[derive(Debug)]
+pub struct SpawnedState<T>(JoinHandle<T>);
+
+impl<T> Drop for SpawnedState<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl<F, In, Fut, E> Exec<E> for Spawned<FnNode<F, In, Fut>>
+where
+    F: Fn(In) -> Fut,
+    Fut: NodeFuture + Send + 'static,
+    Fut::Out: Send + 'static,
+    Fut::Error: Send + 'static,
+    E: Reporting,
+{
+    type State<'a>
+        = SpawnedState<Result<Fut::Out, Fut::Error>>
+    where
+        Self: 'a,
+        E: 'a;
+
+    type Proof = Infallible;
+
+    fn resumable(&self, _: Place, _: &Local<'_, E>) -> Option<Infallible> {
+        None
+    }
+
+    fn start<'a>(&'a self, input: In, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> Self::State<'a> {
+        SpawnedState(tokio::spawn(self.0.function()(input)))
+    }
+
+    fn resume<'a>(&'a self, proof: Infallible, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> Self::State<'a> {
+        match proof {}
+    }
+
+    fn poll<'a>(
+        &'a self,
+        mut state: Pin<&mut Self::State<'a>>,
+        _: Place,
+        _: Cx<'a, E>,
+        _: &mut Local<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<Fut::Out, StopOf<Self, E>>> {
+        Poll::Ready(match ready!(Pin::new(&mut state.0).poll(task)) {
+            Ok(Ok(out)) => Ok(out),
+            Ok(Err(error)) => Err(Stop::Error(error, Info::default())),
+            Err(error) => Err(Stop::Halt(Halt::new(Why::Panicked(message(error))))),
+        })
+    }
+
+    fn drain<'a>(
+        &'a self,
+        _: Pin<&mut Self::State<'a>>,
+        _: Place,
+        _: Cx<'a, E>,
+        _: &mut Local<'a, E>,
+        _: &mut Context<'_>,
+    ) -> Poll<()> {
+        Poll::Ready(())
+    }
+}
+
+/// What a task that did not end properly said.
+fn message(error: JoinError) -> Text<120> {
+    match error.try_into_panic() {
+        Ok(panic) => {
+            let text = panic.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| panic.downcast_ref::<std::string::String>().map(|text| text.as_str()));
+            Text::of(text.unwrap_or("a panic without a message"))
+        }
+        Err(error) => Text::of(error),
+    }
+}

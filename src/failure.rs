@@ -1,0 +1,194 @@
+//! What a failure means for the run: is it worth another try?
+
+use core::time::Duration;
+
+/// How a failure is to be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum FailureClass {
+    /// Likely to pass: a busy server, a lost connection, a time-out.
+    Recoverable,
+    /// Nobody knows; the default for errors that do not say.
+    Ambiguous,
+    /// The same again would fail again: bad input, a refused key, a broken contract.
+    Terminal,
+}
+
+impl core::fmt::Display for FailureClass {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.pad(match self {
+            Self::Recoverable => "recoverable",
+            Self::Ambiguous => "ambiguous",
+            Self::Terminal => "terminal",
+        })
+    }
+}
+
+/// What an error says about itself.
+///
+/// Both methods have a default, so that `impl Failure for AppError {}` is a beginning: everything is ambiguous then.
+///
+/// ```
+/// use core::time::Duration;
+/// use stroma::{Failure, FailureClass};
+///
+/// #[derive(Debug)]
+/// enum AppError {
+///     Throttled { wait: Duration },
+///     BadKey,
+///     Other,
+/// }
+///
+/// impl Failure for AppError {
+///     fn class(&self) -> FailureClass {
+///         match self {
+///             Self::Throttled { .. } => FailureClass::Recoverable,
+///             Self::BadKey => FailureClass::Terminal,
+///             Self::Other => FailureClass::Ambiguous,
+///         }
+///     }
+///
+///     fn retry_after(&self) -> Option<Duration> {
+///         match self {
+///             Self::Throttled { wait } => Some(*wait),
+///             _ => None,
+///         }
+///     }
+/// }
+/// # assert_eq!(AppError::Other.class(), FailureClass::Ambiguous);
+/// # assert_eq!(AppError::BadKey.retry_after(), None);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what its failures mean",
+    label = "a runner that retries or reports asks every error for its class",
+    note = "`impl stroma::Failure for {Self} {{}}` makes all of them ambiguous; its method `class` tells them apart"
+)]
+pub trait Failure {
+    /// The class of this failure; ambiguous unless it says otherwise.
+    fn class(&self) -> FailureClass {
+        FailureClass::Ambiguous
+    }
+
+    /// How long the other side asked to be left alone, such as HTTP's `Retry-After`. It wins over a computed back-off.
+    fn retry_after(&self) -> Option<Duration> {
+        None
+    }
+}
+
+impl Failure for core::convert::Infallible {}
+
+#[cfg(feature = "std")]
+impl Failure for std::io::Error {
+    /// By kind: what a moment can change is recoverable, what asks for another input or another permission is terminal.
+    fn class(&self) -> FailureClass {
+        use std::io::ErrorKind as Kind;
+        match self.kind() {
+            Kind::ConnectionRefused
+            | Kind::ConnectionReset
+            | Kind::ConnectionAborted
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+            | Kind::NetworkDown
+            | Kind::NotConnected
+            | Kind::BrokenPipe
+            | Kind::WouldBlock
+            | Kind::TimedOut
+            | Kind::Interrupted
+            | Kind::ResourceBusy
+            | Kind::UnexpectedEof => FailureClass::Recoverable,
+            Kind::NotFound
+            | Kind::PermissionDenied
+            | Kind::AlreadyExists
+            | Kind::InvalidInput
+            | Kind::InvalidData
+            | Kind::NotADirectory
+            | Kind::IsADirectory
+            | Kind::ReadOnlyFilesystem
+            | Kind::Unsupported => FailureClass::Terminal,
+            _ => FailureClass::Ambiguous,
+        }
+    }
+}
+
+/// Where a failure happened: what a classifier sees beside the error.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct FailedAttempt<'a> {
+    /// The node's id.
+    pub node: &'static str,
+    /// Which attempt it was, from 1.
+    pub attempt: u32,
+    /// The run.
+    pub run_id: &'a crate::run::RunId,
+}
+
+impl<'a> FailedAttempt<'a> {
+    pub(crate) const fn new(node: &'static str, attempt: u32, run_id: &'a crate::run::RunId) -> Self {
+        Self { node, attempt, run_id }
+    }
+}
+
+/// Something that classifies errors before they are asked themselves.
+///
+/// A closure `Fn(&E, &FailedAttempt<'_>) -> Option<FailureClass>` is one; `None` leaves it to the next.
+pub trait Classifier<E> {
+    /// The class of `error`, or `None` for no opinion.
+    fn classify(&self, error: &E, at: &FailedAttempt<'_>) -> Option<FailureClass>;
+}
+
+impl<E, F> Classifier<E> for F
+where
+    F: Fn(&E, &FailedAttempt<'_>) -> Option<FailureClass>,
+{
+    fn classify(&self, error: &E, at: &FailedAttempt<'_>) -> Option<FailureClass> {
+        self(error, at)
+    }
+}
+
+/// The classifier of a runner that was given none: it leaves every error to its own [`Failure`].
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ByFailure;
+
+impl<E> Classifier<E> for ByFailure {
+    #[inline(always)]
+    fn classify(&self, _: &E, _: &FailedAttempt<'_>) -> Option<FailureClass> {
+        None
+    }
+}
+
+/// Two classifiers, asked in order.
+#[derive(Debug, Clone, Copy)]
+pub struct FirstOf<A, B>(pub(crate) A, pub(crate) B);
+
+impl<E, A: Classifier<E>, B: Classifier<E>> Classifier<E> for FirstOf<A, B> {
+    fn classify(&self, error: &E, at: &FailedAttempt<'_>) -> Option<FailureClass> {
+        self.0.classify(error, at).or_else(|| self.1.classify(error, at))
+    }
+}
+
+#[cfg(all(test, feature = "std"))]
+mod tests {
+    use super::*;
+    use crate::run::RunId;
+
+    #[test]
+    fn io_errors_are_classed_by_kind() {
+        use std::io::{Error, ErrorKind};
+        assert_eq!(Error::from(ErrorKind::TimedOut).class(), FailureClass::Recoverable);
+        assert_eq!(Error::from(ErrorKind::NotFound).class(), FailureClass::Terminal);
+        assert_eq!(Error::other("?").class(), FailureClass::Ambiguous);
+    }
+
+    #[test]
+    fn classifiers_are_asked_in_order() {
+        let id = RunId::from_u128(1);
+        let at = FailedAttempt::new("n", 2, &id);
+        let first = |e: &u8, _: &FailedAttempt<'_>| (*e == 1).then_some(FailureClass::Terminal);
+        let second = |_: &u8, at: &FailedAttempt<'_>| (at.attempt == 2).then_some(FailureClass::Recoverable);
+        let both = FirstOf(first, second);
+        assert_eq!(both.classify(&1, &at), Some(FailureClass::Terminal));
+        assert_eq!(both.classify(&2, &at), Some(FailureClass::Recoverable));
+        assert_eq!(both.classify(&2, &FailedAttempt::new("n", 1, &id)), None);
+        assert_eq!(Classifier::<u8>::classify(&ByFailure, &2, &at), None);
+    }
+}

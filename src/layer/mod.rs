@@ -1,0 +1,13 @@
+//! Nodes that wrap one other node.
+
+mod checkpoint;
+mod deadline;
+mod retry;
+mod step;
+mod timeout;
+
+pub use checkpoint::{Inner, Leaf, Skipped, Stored};
+pub use deadline::Deadline;
+pub use retry::{FromStart, Inherit, NoRetry, Once, Repeatable};
+pub use step::{Policy, Step};
+pub use timeout::{Unlimited, Within};

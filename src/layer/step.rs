@@ -1,0 +1,366 @@
+//! The shell of a node: checkpoint around retry around time-out around its function.
+//!
+//! One state machine serves a single node and, with options switched off, each layer around a chain of nodes, so that a
+//! retry is a retry in both places. What an option that is off would need is a type without values, and gone.
+
+use core::{
+    any::type_name,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use pin_project::pin_project;
+
+use super::{
+    checkpoint::{Keep, Role},
+    retry::Retries,
+    timeout::Limit,
+};
+use crate::{
+    exec::{Cx, Detail, Env, Exec, Explain, Local, Node, NodeInfo, Stop, StopOf, Stops, Walk},
+    observe::{Reason, Record, Tracer},
+    slot::Place,
+    store::{Begun, Saving},
+};
+
+/// A body and what is to be done around it.
+///
+/// Around the function of a node the order is fixed: checkpoint, then retry, then time-out, then the function. So a time-out is
+/// one of each attempt, and what is checkpointed is the output of the attempt that succeeded.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<B, P> {
+    pub(crate) id: &'static str,
+    /// The id that it had before, so that older checkpoints of it are found.
+    pub(crate) was: Option<&'static str>,
+    pub(crate) body: B,
+    pub(crate) policy: P,
+}
+
+/// What is to be done around a body: retries `R`, a limit of time `T`, and whether it is a node whose output is kept, `K`.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Policy<R, T, K> {
+    pub(crate) retry: R,
+    pub(crate) limit: T,
+    pub(crate) keep: K,
+}
+
+impl<B: Node, R, T, K: Role> Node for Step<B, Policy<R, T, K>> {
+    type In = B::In;
+    type Out = B::Out;
+    type Error = B::Error;
+
+    const NODES: u16 = B::NODES + K::NODES;
+
+    fn walk<W: Walk>(&self, walk: &mut W) {
+        if K::NODES == 0 {
+            return self.body.walk(walk);
+        }
+        walk.node(NodeInfo {
+            id: self.id,
+            was: self.was,
+            input: type_name::<B::In>(),
+            output: type_name::<B::Out>(),
+            checkpointed: K::STORED,
+        });
+    }
+}
+
+/// From where a [`Step`] can go on.
+#[derive(Debug, Clone, Copy)]
+pub enum StepProof<K, B> {
+    /// Its own output is in the store.
+    Output(K),
+    /// Its body can go on.
+    Body(B),
+}
+
+/// Where a [`Step`] is in its work.
+#[pin_project(project = StateProj)]
+pub struct StepState<Kept, Tally, P> {
+    kept: Kept,
+    tally: Tally,
+    #[pin]
+    phase: P,
+}
+
+impl<Kept, Tally, P> core::fmt::Debug for StepState<Kept, Tally, P> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("StepState").finish_non_exhaustive()
+    }
+}
+
+/// What a [`Step`] is doing; a phase that its options rule out has no values.
+#[pin_project(project = PhaseProj)]
+#[derive(Debug)]
+pub enum Phase<B, T, M, W, C, S, L> {
+    /// The body is at work.
+    Try {
+        /// Its state.
+        #[pin]
+        body: B,
+        /// The timer, once it was needed.
+        #[pin]
+        timer: Option<T>,
+        /// When the attempt began.
+        mark: M,
+    },
+    /// It waits before another attempt.
+    Wait(#[pin] W),
+    /// It throws away what the last attempt had done.
+    Clear(#[pin] C),
+    /// It waits for its output to be saved.
+    Save(#[pin] S),
+    /// It waits for its output to be read.
+    Load(#[pin] L),
+}
+
+/// The phases of a step with body `B`, retries `R`, limit `T` and role `K` in `E`.
+type PhaseOf<'a, B, R, T, K, E> = Phase<
+    <B as Exec<E>>::State<'a>,
+    <T as Limit<E>>::Timer<'a>,
+    <<E as Env>::Trace as Tracer>::Mark,
+    <R as Retries<<B as Node>::In, <B as Node>::Error, E>>::Wait<'a>,
+    <R as Retries<<B as Node>::In, <B as Node>::Error, E>>::Clearing<'a>,
+    <K as Keep<<B as Node>::Out, E>>::Saving<'a>,
+    <K as Keep<<B as Node>::Out, E>>::Loading<'a>,
+>;
+
+impl<B, R, T, K, E> Exec<E> for Step<B, Policy<R, T, K>>
+where
+    E: Env<Trace: Record<B::Error>, Detail: Explain<B::Error, E>>,
+    B: Exec<E>,
+    R: Retries<B::In, B::Error, E>,
+    T: Limit<E>,
+    K: Role + Keep<B::Out, E>,
+{
+    type State<'a>
+        = StepState<
+        <R as Retries<B::In, B::Error, E>>::Kept,
+        <R as Retries<B::In, B::Error, E>>::Tally,
+        PhaseOf<'a, B, R, T, K, E>,
+    >
+    where
+        Self: 'a,
+        E: 'a;
+
+    type Proof = StepProof<K::Proof, B::Proof>;
+
+    #[inline(always)]
+    fn resumable(&self, at: Place, local: &Local<'_, E>) -> Option<Self::Proof> {
+        let held = match (K::held(self.id, at, local), self.was) {
+            (None, Some(was)) => K::held(was, at, local),
+            (held, _) => held,
+        };
+        match held {
+            Some(proof) => Some(StepProof::Output(proof)),
+            None => self.body.resumable(at, local).map(StepProof::Body),
+        }
+    }
+
+    #[inline(always)]
+    fn start<'a>(&'a self, input: B::In, at: Place, cx: Cx<'a, E>, local: &mut Local<'a, E>) -> Self::State<'a> {
+        let at = self.enter(at);
+        let kept = self.policy.retry.keep(&input, cx);
+        let mark = cx.env.trace().mark(|| cx.now());
+        let body = self.body.start(input, at, cx, local);
+        StepState { kept, tally: Default::default(), phase: Phase::Try { body, timer: None, mark } }
+    }
+
+    #[inline(always)]
+    fn resume<'a>(&'a self, proof: Self::Proof, at: Place, cx: Cx<'a, E>, local: &mut Local<'a, E>) -> Self::State<'a> {
+        let kept = self.policy.retry.keep_nothing(cx);
+        let phase = match proof {
+            StepProof::Output(proof) => {
+                let id = match self.was {
+                    Some(was) if K::held(self.id, at, local).is_none() => was,
+                    _ => self.id,
+                };
+                Phase::Load(K::load(proof, id, at, local))
+            }
+            StepProof::Body(proof) => {
+                let mark = cx.env.trace().mark(|| cx.now());
+                Phase::Try { body: self.body.resume(proof, at, cx, local), timer: None, mark }
+            }
+        };
+        StepState { kept, tally: Default::default(), phase }
+    }
+
+    #[inline(always)]
+    fn poll<'a>(
+        &'a self,
+        mut state: Pin<&mut Self::State<'a>>,
+        at: Place,
+        cx: Cx<'a, E>,
+        local: &mut Local<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<B::Out, StopOf<B, E>>> {
+        let at = self.enter(at);
+        loop {
+            let StateProj { kept, tally, mut phase } = state.as_mut().project();
+            match phase.as_mut().project() {
+                PhaseProj::Try { body, timer, mark } => {
+                    let at = at.with_attempt(R::attempt(*tally));
+                    let ended = match self.body.poll(body, at, cx, local, task) {
+                        Poll::Ready(ended) => ended,
+                        Poll::Pending => Err(Stop::Halt(ready!(self.poll_timer(timer, cx, task)))),
+                    };
+                    let stop = match ended {
+                        Ok(out) => {
+                            if K::NODES != 0 {
+                                cx.env.trace().succeeded(&mut local.log, at, *mark, || cx.now());
+                            }
+                            match K::save(self.id, at, local, &out) {
+                                Begun::Done(Ok(())) => return Poll::Ready(Ok(out)),
+                                Begun::Done(Err(fault)) => {
+                                    return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at))));
+                                }
+                                Begun::Pending(write) => phase.set(Phase::Save(Saving::new(out, write))),
+                            }
+                            continue;
+                        }
+                        Err(stop) => stop,
+                    };
+                    match self.failed(stop, tally, *mark, at, cx, local) {
+                        Ok(wait) => phase.set(Phase::Wait(wait)),
+                        Err(stop) => return Poll::Ready(Err(stop)),
+                    }
+                }
+                PhaseProj::Wait(wait) => {
+                    ready!(wait.poll(task));
+                    match self.policy.retry.clear(kept, &self.body, at, cx, local) {
+                        Begun::Done(Ok(())) => {
+                            let again = ready!(self.again(kept, at, cx, local));
+                            phase.set(again);
+                        }
+                        Begun::Done(Err(fault)) => return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at)))),
+                        Begun::Pending(clearing) => phase.set(Phase::Clear(clearing)),
+                    }
+                }
+                PhaseProj::Clear(clearing) => {
+                    if let Err(fault) = ready!(clearing.poll(task)) {
+                        return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at))));
+                    }
+                    let again = ready!(self.again(kept, at, cx, local));
+                    phase.set(again);
+                }
+                PhaseProj::Save(saving) => {
+                    return saving.poll(task).map_err(|fault| Stop::Halt(E::Detail::stop(fault, at)));
+                }
+                PhaseProj::Load(loading) => {
+                    return K::poll_load(loading, task).map_err(|fault| Stop::Halt(E::Detail::stop(fault, at)));
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn drain<'a>(
+        &'a self,
+        state: Pin<&mut Self::State<'a>>,
+        at: Place,
+        cx: Cx<'a, E>,
+        local: &mut Local<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<()> {
+        match state.project().phase.project() {
+            PhaseProj::Try { body, .. } => self.body.drain(body, self.enter(at), cx, local, task),
+            PhaseProj::Save(saving) => saving.poll(task).map(drop),
+            _ => Poll::Ready(()),
+        }
+    }
+}
+
+impl<B, R, T, K> Step<B, Policy<R, T, K>> {
+    /// The place as the body sees it.
+    #[inline(always)]
+    fn enter(&self, at: Place) -> Place
+    where
+        K: Role,
+    {
+        if K::NODES == 0 { at } else { at.with_id(self.id) }
+    }
+
+    /// Arms the timer where there is one to arm, and waits for it.
+    #[inline(always)]
+    fn poll_timer<'a, E>(
+        &self,
+        mut timer: Pin<&mut Option<T::Timer<'a>>>,
+        cx: Cx<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<<E::Detail as Detail>::Halt>
+    where
+        E: Env,
+        T: Limit<E>,
+    {
+        if timer.is_none() {
+            timer.set(self.policy.limit.arm(cx));
+        }
+        let Some(mut timer) = timer.as_pin_mut() else { return Poll::Pending };
+        ready!(timer.as_mut().poll(task));
+        Poll::Ready(self.policy.limit.elapsed(&timer))
+    }
+
+    /// Says what a failure means, writes it down, and begins the wait for another attempt if there is to be one.
+    #[cold]
+    fn failed<'a, E>(
+        &self,
+        mut stop: StopOf<B, E>,
+        tally: &mut R::Tally,
+        mark: <E::Trace as Tracer>::Mark,
+        at: Place,
+        cx: Cx<'a, E>,
+        local: &mut Local<'a, E>,
+    ) -> Result<R::Wait<'a>, StopOf<B, E>>
+    where
+        B: Node,
+        E: Env<Trace: Record<B::Error>, Detail: Explain<B::Error, E>>,
+        R: Retries<B::In, B::Error, E>,
+        K: Role,
+    {
+        match &mut stop {
+            // Around a chain, the node inside has said it already.
+            Stop::Error(error, info) if K::NODES != 0 => *info = E::Detail::explain(error, at, cx, local),
+            Stop::Error(..) => {}
+            Stop::Halt(halt) => E::Detail::place(halt, at),
+        }
+        if K::NODES != 0 {
+            let class = E::Detail::class(&stop);
+            let why = match &stop {
+                Stop::Error(error, _) => Reason::Error(error),
+                Stop::Halt(halt) => Reason::Halt(halt),
+            };
+            cx.env.trace().failed(&mut local.log, at, mark, || cx.now(), class, why);
+        }
+        match self.policy.retry.again(tally, &stop, at, cx, local) {
+            Some(wait) => Ok(wait),
+            None => Err(stop),
+        }
+    }
+
+    /// Begins another attempt: from what the store holds of it, else from the input.
+    ///
+    /// One of the two is there: what was begun without an input was in the store, and stays there.
+    fn again<'a, E>(
+        &'a self,
+        kept: &R::Kept,
+        at: Place,
+        cx: Cx<'a, E>,
+        local: &mut Local<'a, E>,
+    ) -> Poll<PhaseOf<'a, B, R, T, K, E>>
+    where
+        E: Env,
+        B: Exec<E>,
+        R: Retries<B::In, B::Error, E>,
+        T: Limit<E>,
+        K: Role + Keep<B::Out, E>,
+    {
+        let mark = cx.env.trace().mark(|| cx.now());
+        let body = match (self.body.resumable(at, local), R::input(kept)) {
+            (Some(proof), _) => self.body.resume(proof, at, cx, local),
+            (None, Some(input)) => self.body.start(input, at, cx, local),
+            (None, None) => return Poll::Pending,
+        };
+        Poll::Ready(Phase::Try { body, timer: None, mark })
+    }
+}

@@ -1,0 +1,167 @@
+//! The list of every attempt of a run.
+#![cfg(feature = "alloc")]
+
+use alloc::{format, string::String, vec::Vec};
+use core::{fmt, time::Duration};
+
+use serde::Serialize;
+
+use super::{Reason, Record, Tracer};
+use crate::{failure::FailureClass, slot::Place};
+
+/// Writes every attempt into a list that grows with the run.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ListTrace;
+
+/// Every attempt of a run, in the order in which the attempts ended.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Trace {
+    events: Vec<Event>,
+}
+
+impl Trace {
+    /// All events.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// The events of one node.
+    pub fn events_for<'t>(&'t self, node: &'t str) -> impl Iterator<Item = &'t Event> {
+        self.events.iter().filter(move |event| event.node == node)
+    }
+
+    /// The attempts that failed.
+    pub fn failures(&self) -> impl Iterator<Item = &Event> {
+        self.events.iter().filter(|event| matches!(event.outcome, Outcome::Failed { .. }))
+    }
+
+    /// The trace as JSON: an object with a list `events`, times in microseconds.
+    ///
+    /// # Errors
+    /// None are known: every field has a JSON form.
+    #[cfg(feature = "json")]
+    pub fn to_json(&self) -> serde_json::Result<String> {
+        serde_json::to_string(self)
+    }
+}
+
+impl<'t> IntoIterator for &'t Trace {
+    type Item = &'t Event;
+    type IntoIter = core::slice::Iter<'t, Event>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.events.iter()
+    }
+}
+
+/// One attempt of one node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Event {
+    /// The node's id.
+    pub node: &'static str,
+    /// The iteration or element that it was of; 0 outside of loops and collections.
+    pub instance: u32,
+    /// Which attempt it was, from 1; 0 for a node that was not run again.
+    pub attempt: u32,
+    /// When it began, since the run was opened.
+    #[serde(rename = "start_us", serialize_with = "micros")]
+    pub start: Duration,
+    /// How long it took.
+    #[serde(rename = "took_us", serialize_with = "micros")]
+    pub took: Duration,
+    /// How it ended.
+    pub outcome: Outcome,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// With an output.
+    Succeeded,
+    /// With a failure.
+    Failed {
+        /// What the failure means.
+        #[serde(serialize_with = "shown")]
+        class: FailureClass,
+        /// What it says.
+        message: String,
+    },
+    /// It was not run: its output was in the store.
+    Restored,
+}
+
+fn micros<S: serde::Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u64(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX))
+}
+
+fn shown<S: serde::Serializer>(value: &impl fmt::Display, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(value)
+}
+
+/// A trace while it is written.
+#[derive(Debug)]
+pub struct Log {
+    started: Duration,
+    events: Vec<Event>,
+}
+
+impl Log {
+    fn add(&mut self, at: Place, mark: Duration, now: Duration, outcome: Outcome) {
+        self.events.push(Event {
+            node: at.id,
+            instance: at.instance,
+            attempt: at.attempt,
+            start: mark.saturating_sub(self.started),
+            took: now.saturating_sub(mark),
+            outcome,
+        });
+    }
+}
+
+impl Tracer for ListTrace {
+    type Log = Log;
+    type Mark = Duration;
+    type Finished = Trace;
+
+    fn begin(&self, now: impl FnOnce() -> Duration) -> Log {
+        Log { started: now(), events: Vec::new() }
+    }
+
+    fn mark(&self, now: impl FnOnce() -> Duration) -> Duration {
+        now()
+    }
+
+    fn restored(&self, log: &mut Log, node: &'static str) {
+        let none = Duration::ZERO;
+        log.events.push(Event { node, instance: 0, attempt: 0, start: none, took: none, outcome: Outcome::Restored });
+    }
+
+    fn finish(&self, log: Log) -> Trace {
+        Trace { events: log.events }
+    }
+}
+
+impl<Er: fmt::Display> Record<Er> for ListTrace {
+    fn succeeded(&self, log: &mut Log, at: Place, mark: Duration, now: impl FnOnce() -> Duration) {
+        log.add(at, mark, now(), Outcome::Succeeded);
+    }
+
+    fn failed<H: fmt::Display>(
+        &self,
+        log: &mut Log,
+        at: Place,
+        mark: Duration,
+        now: impl FnOnce() -> Duration,
+        class: FailureClass,
+        why: Reason<'_, Er, H>,
+    ) {
+        let message = match why {
+            Reason::Error(error) => format!("{error}"),
+            Reason::Halt(halt) => format!("{halt}"),
+        };
+        log.add(at, mark, now(), Outcome::Failed { class, message });
+    }
+}

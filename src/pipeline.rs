@@ -1,0 +1,381 @@
+//! Pipelines: how they are written down.
+//!
+//! # Order
+//! A layer wraps what is to its left inside its own parentheses, as iterator adapters do. On a single node the order of the
+//! calls does not matter: checkpoint is around retry, retry around time-out, time-out around the function. On a chain it is
+//! as written:
+//!
+//! ```
+//! # use stroma::{Backoff, PolicyMap, Runner, ms, node};
+//! # use std::{sync::atomic::{AtomicU32, Ordering}, time::Duration};
+//! # #[derive(Debug, PartialEq)] struct AppError;
+//! # impl std::fmt::Display for AppError { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("no") } }
+//! # impl stroma::Failure for AppError {}
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! async fn slow(x: u32) -> Result<u32, AppError> {
+//!     tokio::time::sleep(Duration::from_millis(70)).await;
+//!     Ok(x + 1)
+//! }
+//! let three_times = PolicyMap::never().recoverable(2, Backoff::none());
+//! let chain = || node("one", slow).then(node("two", slow));
+//!
+//! // 100 ms for each attempt at the chain: it is over after 3 attempts, so after 300 ms.
+//! let each = Runner::quick(chain().timeout(ms(100)).retry(three_times)).with_policies(PolicyMap::never());
+//! // 100 ms for all attempts together: it is over after 100 ms.
+//! let all = Runner::quick(chain().retry(three_times).timeout(ms(100))).with_policies(PolicyMap::never());
+//! # let start = tokio::time::Instant::now();
+//! # let each = each.build()?.run(0).await;
+//! // (What `one` had done before the time-out was in the store, so the second attempt had only `two` left to do.)
+//! assert_eq!(each.unwrap().output, 2);
+//! # let start = tokio::time::Instant::now();
+//! assert!(all.build()?.run(0).await.is_err());
+//! # assert_eq!(start.elapsed(), ms(100));
+//! # Ok(())
+//! # }
+//! ```
+
+use core::{fmt, marker::PhantomData, time::Duration};
+
+#[cfg(feature = "tokio")]
+use crate::compose::Spawned;
+use crate::{
+    chain::{self, Fold, Nil, One, Push, Tune, Wrapped},
+    compose::{Chained, CxFn, CxNode, Fast, Flat, FnNode, Map, MapErr, NodeFuture, Par, Settleable, TryMap},
+    describe::{Description, Shown},
+    exec::Node,
+    into_node::{IntoBranch, IntoNode, Piece},
+    layer::{Deadline, FromStart, Inherit, Leaf, Policy, Skipped, Step, Stored, Unlimited},
+    policy::PolicyMap,
+};
+
+/// A pipeline that takes an `In` and yields an `Out` or an `Error`.
+///
+/// It does nothing by itself: [`Runner`](crate::Runner) runs it. Its first parameter is the nested type of its nodes, which
+/// nobody need write: a function returns a part of a pipeline as [`Sealed`].
+#[must_use = "a pipeline does nothing until a runner runs it"]
+pub struct Pipeline<C, In, Out, Error> {
+    pub(crate) chain: C,
+    types: PhantomData<fn(In) -> (Out, Error)>,
+}
+
+/// A single node as it comes out of [`node`].
+pub type FnStep<F, In, Fut> = Step<FnNode<F, In, Fut>, Policy<Inherit, Unlimited, Stored>>;
+
+/// A single node as it comes out of [`node_with`].
+pub type CxStep<F, In, C, Out, Error> = Step<CxNode<F, In, C, Out, Error>, Policy<Inherit, Unlimited, Stored>>;
+
+/// A node made of an async function or closure that takes the input alone.
+///
+/// The id names the node in checkpoints, traces and errors; [`build`](crate::Builder::build) checks it.
+///
+/// ```
+/// # #[derive(Debug)] struct AppError;
+/// async fn double(x: u32) -> Result<u32, AppError> {
+///     Ok(x * 2)
+/// }
+///
+/// let factor = 3;
+/// let pipeline = stroma::node("double", double)
+///     .then(stroma::node("triple", async move |x: u32| Ok(x * factor)));
+/// # let _ = pipeline;
+/// ```
+///
+/// A closure that uses something it owns is called again and again, so it lends or copies it to each future:
+/// `move |x| { let client = client.clone(); async move { client.get(x).await } }`. Without the copy the compiler says
+/// *async closure does not implement `Fn` because it captures state from its environment*.
+pub fn node<F, In, Fut>(id: &'static str, function: F) -> Pipeline<FnStep<F, In, Fut>, In, Fut::Out, Fut::Error>
+where
+    F: Fn(In) -> Fut,
+    Fut: NodeFuture,
+{
+    Pipeline::of(leaf(id, FnNode::new(function)))
+}
+
+/// A node made of an async function or closure that takes the input and a [`NodeCx`](crate::NodeCx).
+///
+/// ```
+/// # use stroma::{NodeCx, node_with};
+/// # #[derive(Debug)] struct AppError;
+/// struct Config {
+///     factor: u32,
+/// }
+///
+/// async fn scale(x: u32, cx: NodeCx<'_, Config>) -> Result<u32, AppError> {
+///     Ok(x * cx.context().factor)
+/// }
+///
+/// let pipeline = node_with("scale", scale);
+/// # let _ = pipeline;
+/// ```
+pub fn node_with<F, In, C, Out, Error>(
+    id: &'static str,
+    function: F,
+) -> Pipeline<CxStep<F, In, C, Out, Error>, In, Out, Error>
+where
+    F: for<'a> CxFn<'a, In, C, Out = Out, Error = Error>,
+    C: 'static,
+{
+    Pipeline::of(leaf(id, CxNode::new(function)))
+}
+
+fn leaf<B>(id: &'static str, body: B) -> Step<B, Policy<Inherit, Unlimited, Stored>> {
+    Step { id, was: None, body, policy: Policy { retry: Inherit, limit: Unlimited, keep: Leaf } }
+}
+
+/// Two branches that take the same input, concurrently on one task; the pair of their outputs comes out.
+///
+/// Each branch has its own retries, time-outs and checkpoints. When one fails the other is dropped at once, unless
+/// [`settle`](Pipeline::settle) says otherwise. More than two: [`par!`](crate::par!).
+///
+/// ```
+/// # use stroma::{node, par};
+/// # #[derive(Debug)] struct AppError;
+/// # async fn count(text: String) -> Result<usize, AppError> { Ok(text.len()) }
+/// # async fn upper(text: String) -> Result<String, AppError> { Ok(text.to_uppercase()) }
+/// let pipeline = par(node("count", count), node("upper", upper)).map(|(count, upper)| format!("{count} {upper}"));
+/// # let _ = pipeline;
+/// ```
+pub fn par<A, B>(left: A, right: B) -> Pipeline<One<Par<A::Node, B::Node>, Nil>, A::In, (A::Out, B::Out), A::Error>
+where
+    A: Piece<In: Clone>,
+    B: IntoBranch<A::In, A::Error>,
+{
+    Pipeline::of(One { tree: Par::new(left.into_piece(), right.into_branch()), rest: Nil })
+}
+
+/// Three branches and more, for [`par!`](crate::par!).
+#[doc(hidden)]
+pub fn __par_chained<A, B>(
+    left: A,
+    right: B,
+) -> Pipeline<One<Par<A::Node, B::Node, Chained<Fast>>, Nil>, A::In, (A::Out, B::Out), A::Error>
+where
+    A: Piece<In: Clone>,
+    B: IntoBranch<A::In, A::Error>,
+{
+    Pipeline::of(One { tree: Par::new(left.into_piece(), right.into_branch()), rest: Nil })
+}
+
+/// Any number of branches from two to twelve that take the same input; the flat tuple of their outputs comes out.
+///
+/// ```
+/// # use stroma::{node, par};
+/// # #[derive(Debug)] struct AppError;
+/// # async fn f(x: u32) -> Result<u32, AppError> { Ok(x) }
+/// let pipeline = par!(node("a", f), node("b", f), node("c", f)).map(|(a, b, c)| a + b + c);
+/// assert_eq!(pipeline.describe().to_string(), "(a | b | c)");
+/// ```
+#[macro_export]
+macro_rules! par {
+    ($a:expr, $b:expr $(,)?) => {
+        $crate::par($a, $b)
+    };
+    ($($branch:expr),+ $(,)?) => {
+        $crate::__par_flat!([$($branch),+] [] a b c d e f g h i j k l)
+    };
+}
+
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __par_flat {
+    ([$first:expr, $($rest:expr),+] [$($name:ident)*] $next:ident $($names:ident)*) => {
+        $crate::__par_flat!(@nest [$($rest),+] [$first] [$($name)* $next] $($names)*)
+    };
+    (@nest [$branch:expr, $($rest:expr),+] [$($done:expr),+] [$($name:ident)*] $next:ident $($names:ident)*) => {
+        $crate::__par_flat!(@nest [$($rest),+] [$($done),+, $branch] [$($name)* $next] $($names)*)
+    };
+    (@nest [$last:expr] [$($done:expr),+] [$($name:ident)*] $next:ident $($names:ident)*) => {
+        $crate::__par_flat!(@tree [$($done),+] $last).__flat(
+            |$crate::__par_flat!(@pattern $($name)* $next)| ($($name,)* $next)
+        )
+    };
+    (@tree [$first:expr, $second:expr] $last:expr) => {
+        $crate::__par_chained($first, $crate::par($second, $last))
+    };
+    (@tree [$first:expr, $($rest:expr),+] $last:expr) => {
+        $crate::__par_chained($first, $crate::__par_flat!(@tree [$($rest),+] $last))
+    };
+    (@pattern $a:ident $b:ident) => { ($a, $b) };
+    (@pattern $a:ident $($rest:ident)+) => { ($a, $crate::__par_flat!(@pattern $($rest)+)) };
+}
+
+impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
+    pub(crate) const fn of(chain: C) -> Self {
+        Self { chain, types: PhantomData }
+    }
+
+    /// What comes next: a node, a branching or a whole pipeline that takes what this one yields.
+    pub fn then<X>(self, next: X) -> Pipeline<C::Out, In, X::Out, Error>
+    where
+        X: IntoNode<Out, Error>,
+        C: Push<X::Node>,
+    {
+        Pipeline::of(self.chain.push(next.into_node()))
+    }
+
+    /// A plain function between two nodes. It has no id and no checkpoint; after a resume it may be called again.
+    pub fn map<F, To>(self, function: F) -> Pipeline<C::Out, In, To, Error>
+    where
+        F: Fn(Out) -> To,
+        C: Push<Map<F, Out, To, Error>>,
+    {
+        Pipeline::of(self.chain.push(Map::new(function)))
+    }
+
+    /// A plain function that can fail. It has no id and no checkpoint, and is not retried by itself.
+    pub fn try_map<F, To>(self, function: F) -> Pipeline<C::Out, In, To, Error>
+    where
+        F: Fn(Out) -> Result<To, Error>,
+        C: Push<TryMap<F, Out, To, Error>>,
+    {
+        Pipeline::of(self.chain.push(TryMap::new(function)))
+    }
+
+    /// Turns the error of all so far into another one, so that it can stand beside nodes with that error.
+    pub fn map_err<F, To>(self, function: F) -> Pipeline<One<MapErr<C::Node, F, To>, Nil>, In, Out, To>
+    where
+        F: Fn(Error) -> To,
+        C: Fold,
+    {
+        Pipeline::of(One { tree: MapErr::new(self.chain.fold(), function), rest: Nil })
+    }
+
+    /// How failures are tried again: on a node in place of the runner's policy, on a chain around the chain.
+    ///
+    /// A retry around a chain runs what is not done yet; what is checkpointed stays done. Without a store all of it runs again.
+    pub fn retry(self, policy: PolicyMap) -> Pipeline<C::Retry, In, Out, Error>
+    where
+        C: Tune,
+    {
+        Pipeline::of(self.chain.retry(policy))
+    }
+
+    /// A limit of time for each attempt, which then fails as recoverable.
+    ///
+    /// The time counts from when the attempt first has to wait: a node that never waits cannot be interrupted.
+    ///
+    /// # Cancel safety
+    /// The future of an attempt that ran out of time is dropped before the next attempt starts.
+    pub fn timeout(self, limit: Duration) -> Pipeline<C::Timeout, In, Out, Error>
+    where
+        C: Tune,
+    {
+        Pipeline::of(self.chain.timeout(limit))
+    }
+
+    /// A limit of time over all of it, retries and waits included. A wait that would go past it is not waited.
+    pub fn deadline(self, limit: Duration) -> Pipeline<One<Deadline<C::Node>, Nil>, In, Out, Error>
+    where
+        C: Fold,
+    {
+        Pipeline::of(chain::deadline(self.chain, limit))
+    }
+
+    /// Closes it, so that a function can return it as `Sealed<impl SendExec<..>>`; see [`SendExec`](crate::SendExec).
+    pub fn seal(self) -> Sealed<C::Node>
+    where
+        C: Fold<Node: Node>,
+    {
+        Sealed { node: self.chain.fold() }
+    }
+
+    /// Its nodes and its shape, without running anything.
+    ///
+    /// ```
+    /// # use stroma::{node, par};
+    /// # #[derive(Debug)] struct AppError;
+    /// # async fn f(x: u32) -> Result<u32, AppError> { Ok(x) }
+    /// let pipeline = node("read", f).then(par(node("words", f), node("outline", f))).map(|(a, b)| a + b);
+    /// assert_eq!(pipeline.describe().to_string(), "read -> (words | outline)");
+    /// let ids: Vec<_> = pipeline.describe().to_vec().into_iter().map(|node| node.id).collect();
+    /// assert_eq!(ids, ["read", "words", "outline"]);
+    /// ```
+    pub fn describe(&self) -> Description<'_, C>
+    where
+        C: Shown,
+    {
+        Description::of(&self.chain)
+    }
+}
+
+impl<N: Node> Pipeline<One<N, Nil>, N::In, N::Out, N::Error> {
+    /// A node of a kind of your own: anything that is [`Node`] and, in the runner at hand, [`Exec`](crate::Exec).
+    pub const fn custom(node: N) -> Self {
+        Self::of(One { tree: node, rest: Nil })
+    }
+}
+
+impl<B, R, T, K, In, Out, Error> Pipeline<Step<B, Policy<R, T, K>>, In, Out, Error> {
+    /// Does not keep the output of this node: after a crash it runs again, unless something after it was kept.
+    ///
+    /// The output of the whole run is kept all the same, so that a finished run can return it.
+    pub fn skip_checkpoint(self) -> Pipeline<Step<B, Policy<R, T, Skipped>>, In, Out, Error> {
+        let Step { id, was, body, policy: Policy { retry, limit, .. } } = self.chain;
+        Pipeline::of(Step { id, was, body, policy: Policy { retry, limit, keep: Leaf } })
+    }
+
+    /// The id that this node had in an earlier version of the program, so that the checkpoints of that version are found.
+    pub fn was(mut self, id: &'static str) -> Self {
+        self.chain.was = Some(id);
+        self
+    }
+}
+
+#[cfg(feature = "tokio")]
+impl<F, In, Fut, P, Out, Error> Pipeline<Step<FnNode<F, In, Fut>, P>, In, Out, Error> {
+    /// Runs this node on tokio's pool, so that it can use another core. A panic in it is a terminal failure of the node.
+    ///
+    /// The function must be `Send + 'static`, so it cannot take a [`NodeCx`](crate::NodeCx), and the runner must be one that
+    /// reports: anything but a `Runner::new` with nothing switched on.
+    ///
+    /// # Cancel safety
+    /// When the run is dropped, or a time-out ends the attempt, the task is aborted: it ends at its next await point.
+    pub fn spawned(self) -> Pipeline<Step<Spawned<FnNode<F, In, Fut>>, P>, In, Out, Error> {
+        let Step { id, was, body, policy } = self.chain;
+        Pipeline::of(Step { id, was, body: Spawned(body), policy })
+    }
+}
+
+impl<N: Settleable, In, Out, Error> Pipeline<One<N, Nil>, In, Out, Error> {
+    /// Lets the other branches finish, and be checkpointed, before the failure of one ends all.
+    pub fn settle(self) -> Pipeline<One<N::Settled, Nil>, In, Out, Error> {
+        Pipeline::of(One { tree: self.chain.tree.settle(), rest: Nil })
+    }
+}
+
+impl<N, In, Out, Error> Pipeline<One<N, Nil>, In, Out, Error> {
+    /// The flat tuple of a `par!`.
+    #[doc(hidden)]
+    pub fn __flat<F, To>(self, function: F) -> Pipeline<One<Flat<N, F, To>, Nil>, In, To, Error>
+    where
+        F: Fn(Out) -> To,
+    {
+        Pipeline::of(One { tree: Flat::new(self.chain.tree, function), rest: Nil })
+    }
+}
+
+impl<N, T, In, Out, Error> Pipeline<Wrapped<N, PolicyMap, T>, In, Out, Error> {
+    /// Throws away what the failed attempt had checkpointed, so that each attempt at the chain begins at its first node.
+    ///
+    /// A chain that a resume entered in the middle has no input at hand; a failure there goes on from where it is.
+    pub fn from_start(self) -> Pipeline<Wrapped<N, FromStart, T>, In, Out, Error> {
+        Pipeline::of(chain::from_start(self.chain))
+    }
+}
+
+impl<C: Shown, In, Out, Error> fmt::Debug for Pipeline<C, In, Out, Error> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pipeline({})", Description::of(&self.chain))
+    }
+}
+
+/// A pipeline that is closed: what a function returns that hides how it is made.
+///
+/// It is used like any other: `.then(counting())`, `par(a, counting())`, `Runner::new(counting())`. How to write such a function
+/// shows [`SendExec`](crate::SendExec).
+#[derive(Debug, Clone, Copy)]
+#[must_use = "a pipeline does nothing until a runner runs it"]
+pub struct Sealed<N> {
+    pub(crate) node: N,
+}

@@ -1,0 +1,266 @@
+//! How a runner is put together: each `with_` call switches one capability on, in the type.
+
+use core::fmt;
+
+use super::{caps::Caps, run::Runner};
+use crate::{
+    describe::{Description, fingerprint},
+    exec::{Env, Exec, Full, Node, NodeInfo},
+    failure::FirstOf,
+    into_node::Piece,
+    observe::Tracer,
+    pipeline::Sealed,
+    policy::PolicyMap,
+    store::{Durability, Durable, Persist, Store},
+    text::Text,
+};
+
+/// The longest id of a node in bytes.
+const NODE_ID_MAX: usize = 64;
+
+/// A pipeline and what its runner is to be able to do.
+///
+/// Begun with [`Runner::new`] or [`Runner::quick`], ended with [`build`](Self::build).
+#[must_use = "a builder does nothing until `.build()`"]
+#[derive(Debug)]
+pub struct Builder<N, E> {
+    node: N,
+    env: E,
+}
+
+impl Runner<(), Caps> {
+    /// A runner with nothing switched on: as fast as the same `async fn` written by hand, and it asks nothing of the types.
+    /// A run yields the bare output or the node's bare error.
+    ///
+    /// ```
+    /// # use stroma::{Runner, node};
+    /// # #[derive(Debug)] struct AppError;
+    /// # async fn double(x: u32) -> Result<u32, AppError> { Ok(x * 2) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runner = Runner::new(node("double", double).then(node("again", double))).build()?;
+    /// assert_eq!(runner.run(3).await.unwrap(), 12);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn new<P: Piece>(pipeline: P) -> Builder<P::Node, Caps> {
+        Builder { node: pipeline.into_piece(), env: Caps::default() }
+    }
+
+    /// The useful default: checkpoints in memory, the default retries, tokio's clock, and a trace.
+    ///
+    /// It asks of every type that passes between nodes `Clone`, `Serialize`, `DeserializeOwned` and `Schema`, and of the error
+    /// [`Failure`](crate::Failure) and `Display`.
+    ///
+    /// ```
+    /// # use stroma::{Failure, Runner, node};
+    /// # #[derive(Debug)] struct AppError;
+    /// # impl std::fmt::Display for AppError { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("no") } }
+    /// # impl Failure for AppError {}
+    /// # async fn double(x: u32) -> Result<u32, AppError> { Ok(x * 2) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runner = Runner::quick(node("double", double)).build()?;
+    /// let done = runner.run(3).await.unwrap();
+    /// assert_eq!((done.output, done.report.status), (6, stroma::RunStatus::Completed));
+    /// assert_eq!(done.trace.events().len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tokio")]
+    pub fn quick<P: Piece>(pipeline: P) -> Builder<P::Node, super::caps::Quick> {
+        Builder {
+            node: pipeline.into_piece(),
+            env: Caps {
+                store: Durable(crate::store::HeapStore::new()),
+                policy: PolicyMap::default(),
+                clock: crate::clock::TokioClock,
+                context: super::caps::NoContext,
+                classifier: crate::failure::ByFailure,
+                trace: crate::observe::ListTrace,
+                detail: Full,
+            },
+        }
+    }
+}
+
+impl<N, S, P, K, X, L, T, D> Builder<N, Caps<S, P, K, X, L, T, D>> {
+    /// Keeps checkpoints in `store`, in place of what was there.
+    pub fn with_store<To: Store>(self, store: To) -> Builder<N, Caps<Durable<To>, P, K, X, L, T, Full>> {
+        let Caps { policy, clock, context, classifier, trace, .. } = self.env;
+        let env = Caps { store: Durable(store), policy, clock, context, classifier, trace, detail: Full };
+        Builder { node: self.node, env }
+    }
+
+    /// Tries failures again as `policies` says, where a node does not say otherwise. It needs a clock.
+    pub fn with_policies(self, policy: PolicyMap) -> Builder<N, Caps<S, PolicyMap, K, X, L, T, Full>> {
+        let Caps { store, clock, context, classifier, trace, .. } = self.env;
+        Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail: Full } }
+    }
+
+    /// Takes time from `clock`, in place of the clock that was there.
+    pub fn with_clock<To: crate::clock::Clock>(self, clock: To) -> Builder<N, Caps<S, P, To, X, L, T, Full>> {
+        let Caps { store, policy, context, classifier, trace, .. } = self.env;
+        Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail: Full } }
+    }
+
+    /// Lends `context` to every node that takes a [`NodeCx`](crate::NodeCx).
+    pub fn with_context<To>(self, context: To) -> Builder<N, Caps<S, P, K, To, L, T, D>> {
+        let Caps { store, policy, clock, classifier, trace, detail, .. } = self.env;
+        Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail } }
+    }
+
+    /// Asks `classifier` what a failure means, after those given before and before the error's own
+    /// [`Failure::class`](crate::Failure::class).
+    ///
+    /// ```
+    /// # use stroma::{FailedAttempt, Failure, FailureClass, Runner, node};
+    /// # #[derive(Debug)] struct AppError;
+    /// # impl std::fmt::Display for AppError { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("no") } }
+    /// # impl Failure for AppError {}
+    /// # async fn fetch(x: u32) -> Result<u32, AppError> { Ok(x) }
+    /// let builder = Runner::quick(node("fetch", fetch))
+    ///     .with_classifier(|_: &AppError, at: &FailedAttempt<'_>| (at.node == "fetch").then_some(FailureClass::Recoverable));
+    /// # let _ = builder;
+    /// ```
+    pub fn with_classifier<To>(self, classifier: To) -> Builder<N, Caps<S, P, K, X, FirstOf<L, To>, T, Full>> {
+        let Caps { store, policy, clock, context, classifier: before, trace, .. } = self.env;
+        let classifier = FirstOf(before, classifier);
+        Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail: Full } }
+    }
+
+    /// Writes down what happens with `trace`, in place of what was there: `ListTrace`, or [`NoTrace`](crate::NoTrace) for nothing.
+    pub fn with_trace<To: Tracer>(self, trace: To) -> Builder<N, Caps<S, P, K, X, L, To, Full>> {
+        let Caps { store, policy, clock, context, classifier, .. } = self.env;
+        Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail: Full } }
+    }
+
+    /// Yields [`Completed`](super::Completed) or [`Halted`](super::Halted) in place of the bare output or error.
+    pub fn with_report(self) -> Builder<N, Caps<S, P, K, X, L, T, Full>> {
+        let Caps { store, policy, clock, context, classifier, trace, .. } = self.env;
+        Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail: Full } }
+    }
+}
+
+impl<N, E> Builder<N, E>
+where
+    E: Env,
+    N: Exec<E>,
+    E::Store: Persist<N::In>,
+{
+    /// Checks the ids of the nodes and the slots of the store, and makes the runner.
+    ///
+    /// # Errors
+    /// When an id is empty, over-long, doubled or has a control character in it, or when the pipeline has more nodes than a run
+    /// of the store has slots.
+    pub fn build(self) -> Result<Runner<N, E>, BuildError> {
+        let node = Sealed { node: self.node };
+        check_ids(&node)?;
+        let needed = usize::from(N::NODES).saturating_add(1);
+        if let Some(slots) = self.env.store().slots_per_run()
+            && slots < needed
+        {
+            return Err(BuildError::TooFewSlots { slots, needed });
+        }
+        let shape = fingerprint(&node);
+        Ok(Runner { node, env: self.env, shape })
+    }
+}
+
+fn check_ids<N: Node>(node: &Sealed<N>) -> Result<(), BuildError> {
+    let mut wrong = None;
+    let mut position = 0_usize;
+    Description::of(node).nodes(|one| {
+        let found = [Some(one.id), one.was].into_iter().flatten().find_map(|id| check_id(id, position));
+        wrong = wrong.take().or(found).or_else(|| doubled(node, one, position));
+        position += 1;
+    });
+    wrong.map_or(Ok(()), Err)
+}
+
+fn check_id(id: &'static str, position: usize) -> Option<BuildError> {
+    if id.is_empty() {
+        return Some(BuildError::EmptyId { position: position + 1 });
+    }
+    if id.len() > NODE_ID_MAX {
+        return Some(BuildError::LongId { id: NodeIdText(Text::of(id)), len: id.len() });
+    }
+    id.chars().any(char::is_control).then(|| BuildError::ControlInId { id: NodeIdText(Text::of(id.escape_debug())) })
+}
+
+/// Whether a node after `position` has the same id, or an id that this one had.
+fn doubled<N: Node>(node: &Sealed<N>, one: NodeInfo, position: usize) -> Option<BuildError> {
+    let mut found = None;
+    let mut at = 0_usize;
+    Description::of(node).nodes(|other| {
+        if at > position {
+            let clash = [Some(other.id), other.was].into_iter().flatten().find(|id| one.is(id));
+            let clash = clash.map(|id| BuildError::DuplicateId { id, first: position + 1, second: at + 1 });
+            found = found.take().or(clash);
+        }
+        at += 1;
+    });
+    found
+}
+
+/// The beginning of a node's id that cannot be used.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NodeIdText(Text<48>);
+
+impl fmt::Display for NodeIdText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str())
+    }
+}
+
+impl fmt::Debug for NodeIdText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.0, f)
+    }
+}
+
+/// Why a runner cannot be built.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Two nodes have one id.
+    #[error("node {first} and node {second} both have the id `{id}`: give one of them another")]
+    DuplicateId {
+        /// The id.
+        id: &'static str,
+        /// The first of them, counted from 1.
+        first: usize,
+        /// The second of them.
+        second: usize,
+    },
+    /// A node has an empty id.
+    #[error("node {position} has an empty id: checkpoints and traces are kept by id, so give it one")]
+    EmptyId {
+        /// Which node it is, counted from 1.
+        position: usize,
+    },
+    /// An id is too long.
+    #[error("the node id `{id}` has {len} bytes, the limit is {NODE_ID_MAX}: shorten it")]
+    LongId {
+        /// How it begins.
+        id: NodeIdText,
+        /// Its length in bytes.
+        len: usize,
+    },
+    /// An id has a control character in it.
+    #[error("the node id `{id}` has a control character in it: leave it out")]
+    ControlInId {
+        /// The id, with the character escaped.
+        id: NodeIdText,
+    },
+    /// The store has fewer slots for a run than the pipeline has nodes.
+    #[error(
+        "the pipeline needs {needed} slots (its nodes and the input) and a run of the store has {slots}: make it larger"
+    )]
+    TooFewSlots {
+        /// How many the store has.
+        slots: usize,
+        /// How many are needed.
+        needed: usize,
+    },
+}

@@ -1,0 +1,233 @@
+//! How a run ends.
+
+use core::{error::Error, fmt, time::Duration};
+
+use crate::{
+    exec::{Bare, Detail, Full, Halt, RunInfo, Stop, Why},
+    failure::FailureClass,
+    run::{Report, RunStatus, Spent},
+    store::{CheckpointError, NodeName, StoreError, StoreErrorKind, StoreFault},
+    text::Text,
+};
+
+/// A run that came to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Completed<Out, T> {
+    /// What the last node yielded.
+    pub output: Out,
+    /// The run's id, status and spend.
+    pub report: Report,
+    /// What was written down; `()` without a trace.
+    pub trace: T,
+}
+
+/// A run that stopped before its end.
+///
+/// Shown as text it is one line: run, node, attempt, why, and what to do. The [`source`](Error::source) is the node's own error
+/// or the store's, and its text is not repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Halted<E, T> {
+    /// The node that it stopped at, or `None` where it was not at a node.
+    pub node: Option<&'static str>,
+    /// Which attempt at the node it was, from 1; 0 where it was not at a node.
+    pub attempt: u32,
+    /// What the failure means.
+    pub class: FailureClass,
+    /// Why.
+    pub cause: Cause<E>,
+    /// The run's id, status and spend.
+    pub report: Report,
+    /// What was written down; `()` without a trace.
+    pub trace: T,
+    durable: bool,
+}
+
+/// Why a run stopped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Cause<E> {
+    /// A node failed with this error, and was not to be tried again.
+    Error(E),
+    /// The last attempt at a node took too long.
+    TimedOut {
+        /// The time that an attempt has.
+        limit: Duration,
+    },
+    /// A part of the pipeline took too long, its retries and waits included.
+    Deadline {
+        /// The time that it has.
+        limit: Duration,
+    },
+    /// A node on tokio's pool panicked.
+    Panicked(PanicMessage),
+    /// The store failed.
+    Store(StoreError),
+    /// A checkpoint cannot be taken over.
+    Checkpoint(CheckpointError),
+    /// A run of this id exists with another input.
+    OtherInput,
+    /// The run was begun with a pipeline of other nodes.
+    OtherPipeline {
+        /// The fingerprint of the nodes that it was begun with.
+        stored: u64,
+        /// The fingerprint of the nodes at hand.
+        now: u64,
+    },
+    /// The run has a checkpoint of a node that the pipeline does not have.
+    StrayNode(NodeName),
+    /// The pipeline has no node of the name given to `resume_from`.
+    UnknownNode(NodeName),
+}
+
+/// What a panic said, cut to 120 bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PanicMessage(Text<120>);
+
+impl fmt::Display for PanicMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str())
+    }
+}
+
+impl<E> Cause<E> {
+    fn of(why: Why) -> Self {
+        match why {
+            Why::TimedOut { limit } => Self::TimedOut { limit },
+            Why::Deadline { limit } => Self::Deadline { limit },
+            Why::Panicked(message) => Self::Panicked(PanicMessage(message)),
+            Why::Store(StoreFault::Store(error)) => Self::Store(error),
+            Why::Store(StoreFault::Checkpoint(error)) => Self::Checkpoint(error),
+            Why::Store(StoreFault::OtherInput) => Self::OtherInput,
+            Why::Store(StoreFault::OtherPipeline { stored, now }) => Self::OtherPipeline { stored, now },
+            Why::Store(StoreFault::StrayNode(id)) => Self::StrayNode(id),
+            Why::Store(StoreFault::UnknownNode(id)) => Self::UnknownNode(id),
+        }
+    }
+}
+
+impl<E> fmt::Display for Cause<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(_) => f.write_str("the node failed"),
+            Self::TimedOut { limit } => write!(f, "the attempt took longer than its time-out of {limit:?}"),
+            Self::Deadline { limit } => write!(f, "it took longer than its deadline of {limit:?}, retries included"),
+            Self::Panicked(message) => write!(f, "the node panicked on tokio's pool: {message}"),
+            Self::Store(_) => f.write_str("the store could not do its part"),
+            Self::Checkpoint(_) => f.write_str("a checkpoint cannot be taken over"),
+            Self::OtherInput => f.write_str("a run of this id was begun with another input"),
+            Self::OtherPipeline { stored, now } => write!(
+                f,
+                "the run was begun with a pipeline of other nodes (fingerprint {stored:016x}, this one is {now:016x})"
+            ),
+            Self::StrayNode(id) => {
+                write!(f, "the run has a checkpoint of node `{id}`, which this pipeline does not have")
+            }
+            Self::UnknownNode(id) => write!(f, "the pipeline has no node `{id}`"),
+        }
+    }
+}
+
+impl<E, T> Halted<E, T> {
+    /// What to do about it.
+    fn advice(&self) -> &'static str {
+        match &self.cause {
+            Cause::OtherInput => "take another id, or give the input that it was begun with",
+            Cause::OtherPipeline { .. } | Cause::StrayNode(_) => {
+                "resume it with the pipeline that it was begun with (`.was(\"old id\")` on a renamed node), or `forget` it"
+            }
+            Cause::UnknownNode(_) => "`describe()` lists the ids",
+            Cause::Checkpoint(_) => "nothing was deleted",
+            Cause::Store(error) => match error.kind() {
+                StoreErrorKind::Busy { .. } | StoreErrorKind::UnknownRun => "nothing was run",
+                _ => "what was saved before stays; `resume` goes on from there",
+            },
+            _ if !self.durable => match self.class {
+                FailureClass::Terminal => "the same run would fail again: mend the cause first",
+                _ => "run it again; with a store it would go on from where it stopped",
+            },
+            _ => match self.class {
+                FailureClass::Terminal => {
+                    "the same run would fail again: mend the cause, then `resume` goes on from there"
+                }
+                _ => "`resume` goes on from there",
+            },
+        }
+    }
+}
+
+impl<E, T> fmt::Display for Halted<E, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "run {} stopped", self.report.run_id)?;
+        if let Some(node) = self.node {
+            write!(f, " at node `{node}`, attempt {}", self.attempt)?;
+        }
+        write!(f, ": {} ({}); {}", self.cause, self.class, self.advice())
+    }
+}
+
+impl<E: Error + 'static, T: fmt::Debug> Error for Halted<E, T> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.cause {
+            Cause::Error(error) => Some(error),
+            Cause::Store(error) => Some(error),
+            Cause::Checkpoint(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+/// What a run of this [`Detail`] ends with: the bare output or error ([`Bare`]), or a report ([`Full`]).
+pub trait Outcomes<Out, Er, T>: Detail {
+    /// How it ends.
+    type Ended;
+
+    /// With an output.
+    fn completed(output: Out, run: Self::Run, trace: T, now: Duration) -> Self::Ended;
+
+    /// Without one.
+    fn halted(stop: Stop<Er, Self>, run: Self::Run, trace: T, now: Duration, durable: bool) -> Self::Ended;
+}
+
+impl<Out, Er, T> Outcomes<Out, Er, T> for Bare {
+    type Ended = Result<Out, Er>;
+
+    #[inline(always)]
+    fn completed(output: Out, (): (), _: T, _: Duration) -> Result<Out, Er> {
+        Ok(output)
+    }
+
+    #[inline(always)]
+    fn halted(stop: Stop<Er, Self>, (): (), _: T, _: Duration, _: bool) -> Result<Out, Er> {
+        match stop {
+            Stop::Error(error, ()) => Err(error),
+        }
+    }
+}
+
+fn report(run: &RunInfo, status: RunStatus, now: Duration) -> Report {
+    let spent = Spent { time: now.saturating_sub(run.started) };
+    Report { run_id: run.id, status, spent, restored: run.restored }
+}
+
+impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
+    type Ended = Result<Completed<Out, T>, Halted<Er, T>>;
+
+    #[inline]
+    fn completed(output: Out, run: RunInfo, trace: T, now: Duration) -> Self::Ended {
+        let status = if run.resumed { RunStatus::Resumed } else { RunStatus::Completed };
+        Ok(Completed { output, report: report(&run, status, now), trace })
+    }
+
+    #[cold]
+    fn halted(stop: Stop<Er, Self>, run: RunInfo, trace: T, now: Duration, durable: bool) -> Self::Ended {
+        let (info, class, cause) = match stop {
+            Stop::Error(error, info) => (info, info.class.unwrap_or(FailureClass::Ambiguous), Cause::Error(error)),
+            Stop::Halt(Halt { why, info }) => (info, why.class(), Cause::of(why)),
+        };
+        let status = if class == FailureClass::Terminal { RunStatus::Failed } else { RunStatus::Partial };
+        let attempt = if info.node.is_some() { info.attempt } else { 0 };
+        Err(Halted { node: info.node, attempt, class, cause, report: report(&run, status, now), trace, durable })
+    }
+}

@@ -1,0 +1,384 @@
+//! The bytes of a checkpoint.
+//!
+//! ```text
+//! version  1 byte    FORMAT_VERSION
+//! schema   8 bytes   FNV-1a of the postcard schema, little endian
+//! shape    8 bytes   only for a run's input: FNV-1a of the pipeline's node ids and shape, little endian
+//! payload  n bytes   postcard
+//! crc      4 bytes   CRC-32/ISO-HDLC of all before it, little endian
+//! ```
+
+use core::fmt;
+
+use postcard_schema::{Schema, key::Key};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::{Encode, EncodeError};
+
+/// The first byte of every checkpoint.
+pub const FORMAT_VERSION: u8 = 1;
+
+const VERSION_AND_SCHEMA: usize = 9;
+const SHAPE: usize = 8;
+const CRC: usize = 4;
+
+static CHECKSUM: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+
+/// A value that can be kept in a store and comes back: everything that is `Serialize`, `DeserializeOwned` and `Schema`.
+///
+/// Derive the three:
+///
+/// ```
+/// use postcard_schema::Schema;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Clone, Serialize, Deserialize, Schema)]
+/// struct Entities {
+///     names: Vec<String>,
+/// }
+/// # fn is_payload<T: stroma::store::Payload>() {}
+/// # is_payload::<Entities>();
+/// ```
+///
+/// What postcard cannot keep: `usize` and `isize` (no fixed size), recursive types (no finite schema), fields that are
+/// skipped, enums that are `untagged` or internally tagged, and foreign types without a newtype of yours around them.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be kept in a checkpoint",
+    label = "a runner with a store keeps what passes between its nodes",
+    note = "a checkpointed type is `Serialize`, `DeserializeOwned` and `Schema`: \
+            `#[derive(serde::Serialize, serde::Deserialize, postcard_schema::Schema)]`",
+    note = "a runner without a store asks for none of this: `Runner::new(pipeline)`"
+)]
+pub trait Payload: Serialize + DeserializeOwned + Schema {
+    /// The hash of the type's schema.
+    const SCHEMA_KEY: u64;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Schema> Payload for T {
+    const SCHEMA_KEY: u64 = u64::from_le_bytes(Key::for_path::<T>("").to_bytes());
+}
+
+/// Why a checkpoint was not taken over. Nothing is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CheckpointError {
+    /// The node that it is of, or `None` for the run's input.
+    pub node: Option<&'static str>,
+    /// What is wrong with it.
+    pub fault: CheckpointFault,
+}
+
+impl fmt::Display for CheckpointError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.node {
+            Some(node) => write!(f, "the checkpoint of node `{node}` "),
+            None => write!(f, "the stored input of the run "),
+        }?;
+        fmt::Display::fmt(&self.fault, f)
+    }
+}
+
+impl core::error::Error for CheckpointError {}
+
+/// What is wrong with the bytes of a checkpoint.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CheckpointFault {
+    /// It is of another version of the format.
+    #[error(
+        "has format version {found}, this program reads {FORMAT_VERSION}: resume it with the program that wrote it"
+    )]
+    Version {
+        /// The version found.
+        found: u8,
+    },
+    /// It is of a type with another schema.
+    #[error(
+        "was written as a type with schema {stored:016x}, the type is now {expected:016x}: resume it with the program that \
+         wrote it, or discard it with `resume_from`"
+    )]
+    Schema {
+        /// The schema key it was written with.
+        stored: u64,
+        /// The schema key of the type at hand.
+        expected: u64,
+    },
+    /// It is shorter than any checkpoint, so part of it is missing.
+    #[error("is truncated to {len} bytes: discard it with `resume_from`")]
+    Truncated {
+        /// How many bytes there are.
+        len: usize,
+    },
+    /// Its checksum does not match its bytes.
+    #[error("is damaged (its checksum does not match): discard it with `resume_from`")]
+    Damaged,
+    /// Its checksum and schema match and still it does not decode.
+    #[error("does not decode: the type's `Serialize` and `Deserialize` do not agree; see `testing::round_trip`")]
+    Undecodable,
+}
+
+/// How many bytes the checkpoint of `value` takes.
+///
+/// # Errors
+/// When the value cannot be serialised.
+pub fn encoded_len<T: Payload>(value: &T) -> Result<usize, EncodeError> {
+    Value(value).encoded_len()
+}
+
+/// Writes the checkpoint of `value` to the front of `buffer` and returns its length.
+///
+/// ```
+/// let mut buffer = [0; 32];
+/// let len = stroma::store::encode(&7_u64, &mut buffer)?;
+/// assert_eq!(len, 14);
+/// assert_eq!(stroma::store::decode::<u64>(&buffer[..len]).unwrap(), 7);
+/// # Ok::<(), stroma::store::EncodeError>(())
+/// ```
+///
+/// # Errors
+/// When `buffer` is too short or the value cannot be serialised.
+#[inline]
+pub fn encode<T: Payload>(value: &T, buffer: &mut [u8]) -> Result<usize, EncodeError> {
+    Value(value).encode(buffer)
+}
+
+/// Reads a checkpoint that [`encode`] wrote.
+///
+/// # Errors
+/// When the bytes are not a whole checkpoint of a `T`.
+#[inline]
+pub fn decode<T: Payload>(bytes: &[u8]) -> Result<T, CheckpointFault> {
+    let body = verified::<T>(bytes)?;
+    payload(body.get(VERSION_AND_SCHEMA..).unwrap_or_default())
+}
+
+/// A node's output on its way into a store.
+#[derive(Debug)]
+pub(crate) struct Value<'v, T>(pub(crate) &'v T);
+
+impl<T: Payload> Encode for Value<'_, T> {
+    fn encoded_len(&self) -> Result<usize, EncodeError> {
+        size(self.0, VERSION_AND_SCHEMA)
+    }
+
+    #[inline]
+    fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
+        write(self.0, None, buffer)
+    }
+}
+
+/// A run's input on its way into a store, with the shape of the pipeline that it is for.
+#[derive(Debug)]
+pub(crate) struct InputValue<'v, T> {
+    pub(crate) value: &'v T,
+    pub(crate) shape: u64,
+}
+
+impl<T: Payload> Encode for InputValue<'_, T> {
+    fn encoded_len(&self) -> Result<usize, EncodeError> {
+        size(self.value, VERSION_AND_SCHEMA + SHAPE)
+    }
+
+    #[inline]
+    fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
+        write(self.value, Some(self.shape), buffer)
+    }
+}
+
+#[inline]
+pub(crate) fn decode_value<T: Payload>(bytes: &[u8], node: &'static str) -> Result<T, CheckpointError> {
+    decode(bytes).map_err(|fault| CheckpointError { node: Some(node), fault })
+}
+
+pub(crate) fn decode_input<T: Payload>(bytes: &[u8]) -> Result<T, CheckpointError> {
+    let inner = || {
+        let body = verified::<T>(bytes)?;
+        payload(body.get(VERSION_AND_SCHEMA + SHAPE..).ok_or(CheckpointFault::Truncated { len: bytes.len() })?)
+    };
+    inner().map_err(|fault| CheckpointError { node: None, fault })
+}
+
+/// The shape that a stored input was written for.
+#[inline]
+pub(crate) fn input_fingerprint(bytes: &[u8]) -> Result<u64, CheckpointError> {
+    bytes
+        .get(VERSION_AND_SCHEMA..VERSION_AND_SCHEMA + SHAPE)
+        .and_then(|shape| shape.try_into().ok())
+        .map(u64::from_le_bytes)
+        .ok_or(CheckpointError { node: None, fault: CheckpointFault::Truncated { len: bytes.len() } })
+}
+
+/// Whether stored bytes are the input `value`, by the bytes of the payload; the input itself is checked first.
+pub(crate) fn check_input<T: Payload>(bytes: &[u8], value: &T) -> Result<bool, CheckpointError> {
+    let body = verified::<T>(bytes).map_err(|fault| CheckpointError { node: None, fault })?;
+    let stored = body.get(VERSION_AND_SCHEMA + SHAPE..).unwrap_or_default();
+    Ok(postcard::serialize_with_flavor(value, Compare { expected: stored }).unwrap_or(false))
+}
+
+fn size<T: Serialize>(value: &T, header: usize) -> Result<usize, EncodeError> {
+    let payload = postcard::experimental::serialized_size(value).map_err(|_| EncodeError::Unserialisable)?;
+    Ok(header + payload + CRC)
+}
+
+#[inline]
+fn write<T: Payload>(value: &T, shape: Option<u64>, buffer: &mut [u8]) -> Result<usize, EncodeError> {
+    let (header, mut rest) = buffer.split_at_mut_checked(VERSION_AND_SCHEMA).ok_or(EncodeError::NoRoom)?;
+    let [version, schema @ ..] = header else { return Err(EncodeError::NoRoom) };
+    *version = FORMAT_VERSION;
+    schema.copy_from_slice(&T::SCHEMA_KEY.to_le_bytes());
+    let mut start = VERSION_AND_SCHEMA;
+    if let Some(shape) = shape {
+        let (field, after) = rest.split_at_mut_checked(SHAPE).ok_or(EncodeError::NoRoom)?;
+        field.copy_from_slice(&shape.to_le_bytes());
+        rest = after;
+        start += SHAPE;
+    }
+    let len = match postcard::to_slice(value, rest) {
+        Ok(written) => start + written.len(),
+        Err(error) => return Err(refused(error)),
+    };
+    #[cfg(debug_assertions)]
+    faithful::<T>(buffer.get(start..len).unwrap_or_default())?;
+    let (body, rest) = buffer.split_at_mut_checked(len).ok_or(EncodeError::NoRoom)?;
+    let crc = checksum(body);
+    rest.get_mut(..CRC).ok_or(EncodeError::NoRoom)?.copy_from_slice(&crc.to_le_bytes());
+    Ok(len + CRC)
+}
+
+#[inline]
+fn checksum(bytes: &[u8]) -> u32 {
+    CHECKSUM.checksum(bytes)
+}
+
+#[cold]
+fn refused(error: postcard::Error) -> EncodeError {
+    match error {
+        postcard::Error::SerializeBufferFull => EncodeError::NoRoom,
+        _ => EncodeError::Unserialisable,
+    }
+}
+
+/// The bytes before the checksum, once version, checksum and schema were found right.
+#[inline]
+fn verified<T: Payload>(bytes: &[u8]) -> Result<&[u8], CheckpointFault> {
+    let truncated = CheckpointFault::Truncated { len: bytes.len() };
+    let Some((body, crc)) = bytes.split_last_chunk::<CRC>() else { return Err(truncated) };
+    let [version, rest @ ..] = body else { return Err(truncated) };
+    let Some((schema, _)) = rest.split_first_chunk::<8>() else { return Err(truncated) };
+    if *version != FORMAT_VERSION {
+        return Err(CheckpointFault::Version { found: *version });
+    }
+    if checksum(body) != u32::from_le_bytes(*crc) {
+        return Err(CheckpointFault::Damaged);
+    }
+    let stored = u64::from_le_bytes(*schema);
+    if stored != T::SCHEMA_KEY {
+        return Err(CheckpointFault::Schema { stored, expected: T::SCHEMA_KEY });
+    }
+    Ok(body)
+}
+
+#[inline]
+fn payload<T: Payload>(bytes: &[u8]) -> Result<T, CheckpointFault> {
+    match postcard::take_from_bytes(bytes) {
+        // Bytes left over mean that the type does not read what it wrote.
+        Ok((value, [])) => Ok(value),
+        _ => Err(CheckpointFault::Undecodable),
+    }
+}
+
+/// Decodes `bytes` and encodes the result again, which must give the same bytes.
+pub(crate) fn faithful<T: Payload>(bytes: &[u8]) -> Result<(), EncodeError> {
+    let again = payload::<T>(bytes).map_err(|_| EncodeError::NotFaithful)?;
+    match postcard::serialize_with_flavor(&again, Compare { expected: bytes }) {
+        Ok(true) => Ok(()),
+        _ => Err(EncodeError::NotFaithful),
+    }
+}
+
+/// Serialises into nothing and says whether the bytes would have been the expected ones: no buffer needed.
+struct Compare<'e> {
+    expected: &'e [u8],
+}
+
+impl postcard::ser_flavors::Flavor for Compare<'_> {
+    type Output = bool;
+
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.try_extend(&[byte])
+    }
+
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        match self.expected.strip_prefix(bytes) {
+            Some(rest) => {
+                self.expected = rest;
+                Ok(())
+            }
+            None => Err(postcard::Error::SerializeBufferFull),
+        }
+    }
+
+    fn finalize(self) -> postcard::Result<bool> {
+        Ok(self.expected.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_checkpoint_is_its_header_its_payload_and_its_checksum() {
+        let mut buffer = [0; 64];
+        let len = encode(&(1_u8, 300_u32), &mut buffer).unwrap_or_default();
+        assert_eq!(len, encoded_len(&(1_u8, 300_u32)).unwrap_or_default());
+        let bytes = &buffer[..len];
+        assert_eq!(bytes[0], FORMAT_VERSION);
+        assert_eq!(bytes[1..9], <(u8, u32)>::SCHEMA_KEY.to_le_bytes());
+        assert_eq!(bytes[9..len - 4], [1, 0xac, 0x02]);
+        assert_eq!(decode::<(u8, u32)>(bytes), Ok((1, 300)));
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_missing_byte_is_found() {
+        let mut buffer = [0; 64];
+        let value = (7_u8, [3_u32; 4]);
+        let len = encode(&value, &mut buffer).unwrap_or_default();
+        for bit in 0..len * 8 {
+            let mut flipped = buffer;
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(decode::<(u8, [u32; 4])>(&flipped[..len]).is_err(), "bit {bit}");
+        }
+        for short in 0..len {
+            assert!(decode::<(u8, [u32; 4])>(&buffer[..short]).is_err(), "{short} bytes");
+        }
+    }
+
+    #[test]
+    fn another_schema_is_named_with_both_keys() {
+        let mut buffer = [0; 64];
+        let len = encode(&7_u32, &mut buffer).unwrap_or_default();
+        assert_eq!(
+            decode::<u64>(&buffer[..len]),
+            Err(CheckpointFault::Schema { stored: u32::SCHEMA_KEY, expected: u64::SCHEMA_KEY })
+        );
+    }
+
+    #[test]
+    fn an_input_knows_its_pipeline_and_its_value() {
+        let mut buffer = [0; 64];
+        let len = InputValue { value: &9_u64, shape: 0xfeed }.encode(&mut buffer).unwrap_or_default();
+        let bytes = &buffer[..len];
+        assert_eq!(input_fingerprint(bytes), Ok(0xfeed));
+        assert_eq!(decode_input::<u64>(bytes), Ok(9));
+        assert_eq!(check_input(bytes, &9_u64), Ok(true));
+        assert_eq!(check_input(bytes, &10_u64), Ok(false));
+        assert_eq!(check_input(bytes, &900_u64), Ok(false));
+    }
+
+    #[test]
+    fn a_value_that_does_not_fit_says_so() {
+        let mut buffer = [0; 13];
+        assert_eq!(encode(&7_u64, &mut buffer), Err(EncodeError::NoRoom));
+    }
+}

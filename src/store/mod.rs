@@ -1,0 +1,289 @@
+//! Where checkpoints are kept: the trait that every store implements, and what it may say.
+
+mod codec;
+mod durable;
+#[cfg(feature = "alloc")]
+mod heap;
+mod memory;
+#[cfg(feature = "redb")]
+mod redb;
+mod table;
+
+use core::{future::Future, time::Duration};
+
+pub use codec::{CheckpointError, CheckpointFault, FORMAT_VERSION, Payload, decode, encode, encoded_len};
+pub(crate) use codec::{InputValue, Value, check_input, decode_input, decode_value, input_fingerprint};
+pub use durable::{
+    Durability, Durable, Held, LoadUnderWay, NoStore, NodeName, Nothing, OrFault, Persist, SaveUnderWay, StoreFault,
+};
+pub(crate) use durable::{Hold, Saving};
+#[cfg(feature = "alloc")]
+pub use heap::{HeapSession, HeapStore};
+pub use memory::{MemorySession, MemoryStore};
+#[cfg(feature = "redb")]
+pub use redb::{Forgetting, Opening, Reading, RedbSession, RedbStore, Writing};
+
+use crate::{run::RunId, slot::Slot, text::Text};
+
+/// The most bytes that a ledger takes in a store.
+pub const LEDGER_MAX: usize = 128;
+
+/// An operation that is done already, or one that has to be waited for.
+///
+/// A store that answers at once says so with [`Done`](Self::Done), and then no future of it is ever stored in a run.
+#[derive(Debug)]
+pub enum Begun<T, F> {
+    /// It is done, with this result.
+    Done(T),
+    /// It is under way; the future yields the result.
+    Pending(F),
+}
+
+/// A value that can write itself into a store's buffer.
+pub trait Encode {
+    /// How many bytes [`encode`](Self::encode) will write.
+    ///
+    /// # Errors
+    /// When the value cannot be serialised.
+    fn encoded_len(&self) -> Result<usize, EncodeError>;
+
+    /// Writes the value to the front of `buffer` and returns how many bytes it took.
+    ///
+    /// # Errors
+    /// [`EncodeError::NoRoom`] when `buffer` is too short, in which case its content is unspecified; else when the value
+    /// cannot be serialised.
+    fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError>;
+}
+
+/// Why a value did not get into a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EncodeError {
+    /// The buffer is shorter than the value.
+    #[error("the buffer is shorter than the encoded value")]
+    NoRoom,
+    /// The value's own `Serialize` refused, or postcard has no form for it.
+    #[error("the value cannot be serialised with postcard")]
+    Unserialisable,
+    /// The value does not come back from its bytes as it was; found in debug builds only.
+    #[error(
+        "the value does not come back from its bytes as it was: postcard needs every field serialised (no `skip`, no \
+         `untagged` or internally tagged enum)"
+    )]
+    NotFaithful,
+}
+
+/// Whether [`Store::open`] may begin a run that the store does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// Begin it.
+    Create,
+    /// Refuse it with [`StoreErrorKind::UnknownRun`].
+    Existing,
+}
+
+/// A place that keeps checkpoints.
+///
+/// # Contract
+/// - [`open`](Self::open) gives one holder at a time the run; another gets [`StoreErrorKind::Busy`] until the session is
+///   dropped or, for a store that outlives a process, until its lease ran out.
+/// - What a [`put`](Session::put) wrote is there, whole, once it reported success, and survives whatever the store says
+///   that it survives. A `put` that failed or was dropped half-way left the old content or wrote the new one, never a mix.
+/// - [`discard`](Session::discard) removes all that it was asked to or nothing.
+/// - No operation touches a run other than its own.
+///
+/// # Cancel safety
+/// A future of a store may be dropped at any await point. What it had begun then happens wholly or not at all.
+///
+/// A store whose driver offers only `async fn` hands the work to a task and waits for its answer, or boxes the future:
+/// the associated types take either.
+pub trait Store {
+    /// Exclusive access to one run; dropping it gives the run back.
+    type Session<'a>: Session
+    where
+        Self: 'a;
+
+    /// What opening waits for.
+    type Opening<'a>: Future<Output = Result<Self::Session<'a>, StoreError>>
+    where
+        Self: 'a;
+
+    /// What forgetting waits for.
+    type Forgetting<'a>: Future<Output = Result<bool, StoreError>>
+    where
+        Self: 'a;
+
+    /// How many slots a run may have, its input counted, or `None` for as many as there is room for.
+    fn slots_per_run(&self) -> Option<usize> {
+        None
+    }
+
+    /// Takes hold of a run and reads which slots it has.
+    ///
+    /// # Errors
+    /// [`Busy`](StoreErrorKind::Busy), [`UnknownRun`](StoreErrorKind::UnknownRun), [`Full`](StoreErrorKind::Full) or
+    /// [`Unavailable`](StoreErrorKind::Unavailable).
+    fn open<'a>(
+        &'a self,
+        run: &RunId,
+        access: Access,
+    ) -> Begun<Result<Self::Session<'a>, StoreError>, Self::Opening<'a>>;
+
+    /// Deletes a run and all that it has; whether there was one.
+    ///
+    /// # Errors
+    /// [`Busy`](StoreErrorKind::Busy) while somebody executes the run.
+    fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>>;
+}
+
+/// Exclusive access to one run of a [`Store`].
+///
+/// The futures do not borrow the session, so that several branches of a run can have a write under way at once.
+pub trait Session {
+    /// What a write waits for.
+    type Writing: Future<Output = Result<(), StoreError>>;
+
+    /// What a read waits for.
+    type Reading: Future<Output = Result<Self::Bytes, StoreError>>;
+
+    /// What a read yields.
+    type Bytes: AsRef<[u8]>;
+
+    /// Whether the run has no slot at all.
+    fn is_new(&self) -> bool;
+
+    /// Whether the run has this slot. Answered from what opening read and what was put since: it never waits.
+    fn holds(&self, slot: Slot<'_>) -> bool;
+
+    /// Calls `visit` with every slot that the run has, in any order.
+    fn each_slot(&self, visit: impl FnMut(Slot<'_>));
+
+    /// Saves one slot, replacing what it had, and the ledger with it, in one atomic step. An empty `ledger` leaves the
+    /// stored one as it is.
+    ///
+    /// The value is encoded before this returns. `slot.node` is a literal of the program, so it may be kept.
+    ///
+    /// # Errors
+    /// [`TooLarge`](StoreErrorKind::TooLarge), [`Full`](StoreErrorKind::Full), [`Fenced`](StoreErrorKind::Fenced),
+    /// [`Unserialisable`](StoreErrorKind::Unserialisable) or [`Unavailable`](StoreErrorKind::Unavailable).
+    fn put(
+        &mut self,
+        slot: Slot<'static>,
+        value: impl Encode,
+        ledger: &[u8],
+    ) -> Begun<Result<(), StoreError>, Self::Writing>;
+
+    /// Reads one slot: `read` is called with its bytes where they are at hand, else the future yields them.
+    ///
+    /// # Errors
+    /// [`Missing`](StoreErrorKind::Missing) when the run does not have the slot, or
+    /// [`Unavailable`](StoreErrorKind::Unavailable).
+    fn load<R>(&mut self, slot: Slot<'_>, read: impl FnOnce(&[u8]) -> R)
+    -> Begun<Result<R, StoreError>, Self::Reading>;
+
+    /// The stored ledger, empty where none was stored.
+    fn ledger(&self) -> &[u8];
+
+    /// Removes every slot for which `doomed` says so, in one atomic step.
+    ///
+    /// # Errors
+    /// [`Fenced`](StoreErrorKind::Fenced) or [`Unavailable`](StoreErrorKind::Unavailable).
+    fn discard(&mut self, doomed: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, Self::Writing>;
+
+    /// Says that the run came to its end: a store that makes room by itself may let go of it from now on.
+    fn finished(&mut self) {}
+}
+
+/// What a store could not do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    detail: Text<120>,
+}
+
+impl StoreError {
+    /// An error of this kind.
+    pub const fn new(kind: StoreErrorKind) -> Self {
+        Self { kind, detail: Text::empty() }
+    }
+
+    /// An error of this kind with the words of whatever is underneath; more than 120 bytes of them are cut.
+    pub fn with_detail(kind: StoreErrorKind, detail: impl core::fmt::Display) -> Self {
+        Self { kind, detail: Text::of(detail) }
+    }
+
+    /// What kind of error it is.
+    pub const fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    /// The words of whatever is underneath, or nothing.
+    pub fn detail(&self) -> &str {
+        self.detail.as_str()
+    }
+}
+
+impl From<EncodeError> for StoreError {
+    #[cold]
+    fn from(error: EncodeError) -> Self {
+        Self::with_detail(StoreErrorKind::Unserialisable, error)
+    }
+}
+
+impl core::fmt::Display for StoreError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        core::fmt::Display::fmt(&self.kind, f)?;
+        if !self.detail().is_empty() {
+            write!(f, " ({})", self.detail())?;
+        }
+        Ok(())
+    }
+}
+
+impl core::error::Error for StoreError {}
+
+/// The kinds of [`StoreError`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// Somebody else executes the run.
+    #[error("somebody else is executing this run: wait for it to end, then call again with the same id")]
+    Busy {
+        /// How long until its lease runs out if it is not renewed, where the store knows.
+        until: Option<Duration>,
+    },
+    /// The session lost its run to somebody else.
+    #[error("this session lost the run to another holder: nothing was written; open the run again")]
+    Fenced,
+    /// The store does not know the run.
+    #[error("the store has no run of this id: start it with `run_as` and its input")]
+    UnknownRun,
+    /// The run does not have the slot.
+    #[error("the run has no such checkpoint")]
+    Missing,
+    /// There is no room for another run or slot.
+    #[error("the store is full: it has room for {room} {of}; `forget` what is done with, or make it larger")]
+    Full {
+        /// How many there is room for.
+        room: usize,
+        /// Of what: `runs` or `slots`.
+        of: &'static str,
+    },
+    /// The value does not fit.
+    #[error(
+        "the checkpoint takes {len} bytes and a slot of this store holds {max}: make the slots larger, or \
+         `.skip_checkpoint()` on the node"
+    )]
+    TooLarge {
+        /// How many bytes it takes.
+        len: usize,
+        /// How many bytes a slot holds.
+        max: usize,
+    },
+    /// The value cannot be serialised.
+    #[error("the value cannot be serialised")]
+    Unserialisable,
+    /// The store cannot be reached or failed underneath; trying again later may help.
+    #[error("the store failed underneath: see that it is reachable and has room, then resume the run")]
+    Unavailable,
+}

@@ -1,0 +1,63 @@
+//! Short text without a heap.
+
+use core::fmt::{self, Write};
+
+/// Up to `N` bytes of text; what is longer is cut at a character boundary and ends in an ellipsis.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub(crate) struct Text<const N: usize>(heapless::String<N>);
+
+impl<const N: usize> Text<N> {
+    pub(crate) const fn empty() -> Self {
+        Self(heapless::String::new())
+    }
+
+    /// The text of anything that can be shown.
+    pub(crate) fn of(shown: impl fmt::Display) -> Self {
+        let mut text = Self::empty();
+        // An error here only says that the text was cut, which it shows by itself.
+        let _ = write!(text, "{shown}");
+        text
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        self.0.as_str()
+    }
+}
+
+impl<const N: usize> Write for Text<N> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        for c in s.chars() {
+            // The ellipsis takes three bytes; keep them free until they are needed.
+            if self.0.len() + c.len_utf8() + 3 > N {
+                let _ = self.0.push('…');
+                return Err(fmt::Error);
+            }
+            let _ = self.0.push(c);
+        }
+        Ok(())
+    }
+}
+
+impl<const N: usize> fmt::Debug for Text<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
+impl<const N: usize> fmt::Display for Text<N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Text;
+
+    #[test]
+    fn long_text_is_cut_between_characters() {
+        assert_eq!(Text::<8>::of("abc").as_str(), "abc");
+        assert_eq!(Text::<8>::of("abcdefghij").as_str(), "abcde…");
+        assert_eq!(Text::<8>::of("äöüäöü").as_str(), "äö…");
+    }
+}
