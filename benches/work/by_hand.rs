@@ -1,8 +1,9 @@
 //! The same work by hand.
 
-use std::{future::Future, pin::pin, task::Poll, time::Duration};
+use std::{future::Future, hint::black_box, pin::pin, task::Poll, time::Duration};
 
-use postcard_schema::{Schema, key::Key};
+use postcard_schema::key::Key;
+use stroma::RunId;
 use tokio::time::Sleep;
 
 use super::{
@@ -78,11 +79,73 @@ pub fn seq8_retry_timeout<P: Payload>(n: u64) -> u64 {
         let x = tried(retries, limit, x).await?;
         tried(retries, limit, x).await
     }
-    let (retries, limit) = std::hint::black_box((RETRIES, LIMIT));
+    let (retries, limit) = black_box((RETRIES, LIMIT));
     repeat(n, |input: P| block_on(run(retries, limit, input)).unwrap())
 }
 
 const CHECKSUM: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+
+/// How a run ended.
+pub struct Done<P> {
+    output: P,
+    id: RunId,
+    resumed: bool,
+    restored: u16,
+    took: Duration,
+}
+
+/// Runs by their ids, each held by one at a time.
+struct Runs {
+    records: spin::Mutex<[Record; 1]>,
+    slots: [spin::Mutex<Slots>; 1],
+}
+
+struct Record {
+    id: RunId,
+    held: bool,
+    finished: bool,
+}
+
+/// The hold on a run; dropping it gives the run back.
+struct Hold<'a> {
+    runs: &'a Runs,
+    at: usize,
+    slots: spin::MutexGuard<'a, Slots>,
+    finished: bool,
+}
+
+impl Runs {
+    fn new() -> Self {
+        let record = Record { id: RunId::from_u128(u128::MAX), held: false, finished: true };
+        let slots = Slots { lens: [0; 9], bytes: [[0; 192]; 9] };
+        Self { records: spin::Mutex::new([record]), slots: [spin::Mutex::new(slots)] }
+    }
+
+    /// Takes hold of a run, or of a finished one's place for it.
+    fn open(&self, id: RunId) -> Result<Hold<'_>, Failed> {
+        let mut records = self.records.lock();
+        let known = records.iter().position(|record| record.id == id);
+        let at = known.or_else(|| records.iter().position(|record| record.finished && !record.held)).ok_or(Failed)?;
+        if records[at].held {
+            return Err(Failed);
+        }
+        let mut slots = self.slots[at].try_lock().ok_or(Failed)?;
+        records[at] = Record { id, held: true, finished: false };
+        drop(records);
+        if known.is_none() {
+            slots.clear();
+        }
+        Ok(Hold { runs: self, at, slots, finished: false })
+    }
+}
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        let record = &mut self.runs.records.lock()[self.at];
+        record.held = false;
+        record.finished = self.finished;
+    }
+}
 
 /// The slots of one run: the input and eight outputs.
 struct Slots {
@@ -131,80 +194,98 @@ impl Slots {
 /// Eight nodes, each checkpointed in an array, and the input.
 #[inline(never)]
 pub fn seq8_memory<P: Payload>(n: u64) -> u64 {
-    async fn run<P: Payload>(slots: &mut Slots, input: P) -> Result<P, Failed> {
-        slots.clear();
-        slots.put(0, Some(std::hint::black_box(7)), &input)?;
+    async fn run<P: Payload>(runs: &Runs, shape: u64, id: RunId, input: P) -> Result<Done<P>, Failed> {
+        let mut hold = runs.open(id)?;
+        hold.slots.put(0, Some(shape), &input)?;
         let x = step(input).await?;
-        slots.put(1, None, &x)?;
+        hold.slots.put(1, None, &x)?;
         let x = step(x).await?;
-        slots.put(2, None, &x)?;
+        hold.slots.put(2, None, &x)?;
         let x = step(x).await?;
-        slots.put(3, None, &x)?;
+        hold.slots.put(3, None, &x)?;
         let x = step(x).await?;
-        slots.put(4, None, &x)?;
+        hold.slots.put(4, None, &x)?;
         let x = step(x).await?;
-        slots.put(5, None, &x)?;
+        hold.slots.put(5, None, &x)?;
         let x = step(x).await?;
-        slots.put(6, None, &x)?;
+        hold.slots.put(6, None, &x)?;
         let x = step(x).await?;
-        slots.put(7, None, &x)?;
+        hold.slots.put(7, None, &x)?;
         let x = step(x).await?;
-        slots.put(8, None, &x)?;
-        Ok(x)
+        hold.slots.put(8, None, &x)?;
+        hold.finished = true;
+        Ok(Done { output: x, id, resumed: false, restored: 0, took: Duration::ZERO })
     }
-    let mut slots = Slots { lens: [0; 9], bytes: [[0; 192]; 9] };
-    repeat(n, |input: P| block_on(run(&mut slots, input)).unwrap())
+    let runs = Runs::new();
+    let shape = black_box(7);
+    let mut id = 0;
+    repeat(n, |input: P| {
+        id += 1;
+        block_on(run(&runs, shape, RunId::from_u128(id), input)).unwrap().output()
+    })
+}
+
+impl<P> Done<P> {
+    /// The output; all of the rest is made for the caller, too.
+    fn output(self) -> P {
+        black_box((&self.id, self.resumed, self.restored, self.took));
+        self.output
+    }
 }
 
 /// Goes on at the last of eight nodes, from what an array holds.
 #[inline(never)]
 pub fn resume_last<P: Payload>(n: u64) -> u64 {
-    /// The furthest node that is done, and its output; whether the run is of this program is asked first.
-    fn furthest<P: Payload>(slots: &Slots, shape: u64) -> Result<(usize, P), Failed> {
-        if slots.bytes[0][9..17] != shape.to_le_bytes() {
+    async fn run<P: Payload>(runs: &Runs, shape: u64, id: RunId) -> Result<Done<P>, Failed> {
+        let mut hold = runs.open(id)?;
+        // Whether the run is of this program is asked first.
+        if hold.slots.lens[0] < 21 || hold.slots.bytes[0][9..17] != shape.to_le_bytes() {
             return Err(Failed);
         }
-        for slot in (1..9).rev() {
-            if slots.lens[slot] != 0 {
-                return Ok((slot, slots.get(slot)?));
-            }
-        }
-        Err(Failed)
-    }
-    async fn run<P: Payload>(slots: &Slots, shape: u64) -> Result<P, Failed> {
-        let (done, mut x) = furthest(slots, shape)?;
-        if done < 1 {
-            x = step(x).await?;
-        }
+        let restored = hold.slots.lens[1..].iter().filter(|len| **len != 0).count() as u16;
+        let done = (1..9).rev().find(|slot| hold.slots.lens[*slot] != 0).ok_or(Failed)?;
+        let mut x = hold.slots.get::<P>(done)?;
+        // The last one keeps nothing, so that it can be gone on with again.
         if done < 2 {
             x = step(x).await?;
+            hold.slots.put(2, None, &x)?;
         }
         if done < 3 {
             x = step(x).await?;
+            hold.slots.put(3, None, &x)?;
         }
         if done < 4 {
             x = step(x).await?;
+            hold.slots.put(4, None, &x)?;
         }
         if done < 5 {
             x = step(x).await?;
+            hold.slots.put(5, None, &x)?;
         }
         if done < 6 {
             x = step(x).await?;
+            hold.slots.put(6, None, &x)?;
         }
         if done < 7 {
             x = step(x).await?;
+            hold.slots.put(7, None, &x)?;
         }
         if done < 8 {
             x = step(x).await?;
         }
-        Ok(x)
+        hold.finished = true;
+        Ok(Done { output: x, id, resumed: true, restored, took: Duration::ZERO })
     }
-    let mut slots = Slots { lens: [0; 9], bytes: [[0; 192]; 9] };
-    let shape = std::hint::black_box(7);
-    for slot in 0..8 {
-        slots.put(slot, (slot == 0).then_some(shape), &P::of(slot as u64)).unwrap();
+    let runs = Runs::new();
+    let shape = black_box(7);
+    let id = black_box(RunId::from_u128(1));
+    {
+        let mut hold = runs.open(id).unwrap();
+        for slot in 0..8 {
+            hold.slots.put(slot, (slot == 0).then_some(shape), &P::of(slot as u64)).unwrap();
+        }
     }
-    repeat(n, |_: P| block_on(run(&slots, shape)).unwrap())
+    repeat(n, |_: P| block_on(run::<P>(&runs, shape, id)).unwrap().output())
 }
 
 /// Two branches, both polled whenever one of them may go on.
@@ -213,27 +294,28 @@ pub fn par2<P: Payload>(n: u64) -> u64 {
     async fn run<P: Payload>(input: P) -> Result<P, Failed> {
         let mut left = pin!(step(input.clone()));
         let mut right = pin!(step(input));
-        let (mut left_done, mut right_done) = (None, None);
-        std::future::poll_fn(move |task| {
-            if left_done.is_none()
-                && let Poll::Ready(out) = left.as_mut().poll(task)?
+        let (mut left_out, mut right_out) = (None, None);
+        let (left, _right) = std::future::poll_fn(move |task| {
+            if left_out.is_none()
+                && let Poll::Ready(ended) = left.as_mut().poll(task)
             {
-                left_done = Some(out);
+                left_out = Some(ended?);
             }
-            if right_done.is_none()
-                && let Poll::Ready(out) = right.as_mut().poll(task)?
+            if right_out.is_none()
+                && let Poll::Ready(ended) = right.as_mut().poll(task)
             {
-                right_done = Some(out);
+                right_out = Some(ended?);
             }
-            match (left_done.take(), right_done.take()) {
-                (Some(left), Some(_right)) => Poll::Ready(Ok(left)),
-                (left, right) => {
-                    (left_done, right_done) = (left, right);
-                    Poll::Pending
-                }
+            if left_out.is_none() || right_out.is_none() {
+                return Poll::Pending;
+            }
+            match (left_out.take(), right_out.take()) {
+                (Some(left), Some(right)) => Poll::Ready(Ok((left, right))),
+                _ => Poll::Pending,
             }
         })
-        .await
+        .await?;
+        Ok(left)
     }
     repeat(n, |input: P| block_on(run(input)).unwrap())
 }

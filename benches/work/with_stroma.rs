@@ -116,6 +116,10 @@ impl<S: Session> Session for ForgetfulSession<S> {
         self.0.each_slot(visit);
     }
 
+    fn outputs(&self) -> usize {
+        self.0.outputs()
+    }
+
     #[inline(always)]
     fn put(
         &mut self,

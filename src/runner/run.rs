@@ -372,6 +372,10 @@ where
                 Begun::Done(Err(fault)) => Err(fault),
                 Begun::Pending(opening) => Ok(Phase::Opening { how, opening }),
             };
+            let next = match next {
+                Ok(Phase::Looking { how }) if E::Store::DURABLE => self.look(how, local, cx),
+                next => next,
+            };
             match next {
                 Ok(Phase::Running { state }) => {
                     phase.set(Phase::Running { state });
@@ -459,7 +463,8 @@ where
 
     /// Looks into a run that exists: whether it belongs to this pipeline and this input, and what its input was where that is
     /// needed.
-    #[inline]
+    // A call of its own, for the loop that waits around it would have every address in it computed beforehand.
+    #[inline(never)]
     fn look<'a>(&'a self, how: How<'a, N::In, ProofOf<E>>, local: &mut Local<'a, E>, cx: Cx<'a, E>) -> Next<'a, N, E> {
         let Some(proof) = self.proof(&how, local) else { return Ok(Phase::Over) };
         let from = self.node.node.resumable(Place::FIRST, local);
@@ -603,10 +608,7 @@ where
     fn restored(&self, local: &mut Local<'_, E>) -> u16 {
         let mut restored = 0_u16;
         if !<E::Trace as Tracer>::ENABLED {
-            E::Store::each_slot(&local.session, |slot| {
-                restored = restored.saturating_add(u16::from(slot.kind == SlotKind::Output && slot.instance == 0));
-            });
-            return restored;
+            return u16::try_from(E::Store::outputs(&local.session)).unwrap_or(u16::MAX);
         }
         let mut place = Place::FIRST;
         self.describe().nodes(|node| {

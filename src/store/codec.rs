@@ -165,7 +165,7 @@ pub fn encode<T: Payload>(value: &T, buffer: &mut [u8]) -> Result<usize, EncodeE
 ///
 /// # Errors
 /// When the bytes are not a whole checkpoint of a `T`.
-#[inline]
+#[inline(always)]
 pub fn decode<T: Payload>(bytes: &[u8]) -> Result<T, CheckpointFault> {
     let body = verified::<T>(bytes)?;
     payload(body.get(VERSION_AND_SCHEMA..).unwrap_or_default())
@@ -197,7 +197,7 @@ impl<T: Payload> Encode for Value<'_, T> {
     }
 }
 
-#[inline]
+#[inline(always)]
 pub(crate) fn decode_value<T: Payload>(bytes: &[u8], node: &'static str) -> Result<T, CheckpointError> {
     decode(bytes).map_err(|fault| CheckpointError { node: Some(node), fault })
 }

@@ -90,8 +90,8 @@ pub trait Durability {
     /// As [`Session::holds`], with a proof of it.
     fn holds(session: &Self::Session<'_>, slot: Slot<'static>) -> Option<Self::Proof>;
 
-    /// As [`Session::each_slot`].
-    fn each_slot(session: &Self::Session<'_>, visit: impl FnMut(Slot<'_>));
+    /// As [`Session::outputs`].
+    fn outputs(session: &Self::Session<'_>) -> usize;
 
     /// Waits for a write.
     fn poll_write<'a>(
@@ -370,7 +370,9 @@ impl Durability for NoStore {
     }
 
     #[inline(always)]
-    fn each_slot((): &(), _: impl FnMut(Slot<'_>)) {}
+    fn outputs((): &()) -> usize {
+        0
+    }
 
     #[inline(always)]
     fn poll_write<'a>(
@@ -620,10 +622,9 @@ impl<S: Store> Durability for Durable<S> {
         }
     }
 
-    fn each_slot(session: &Self::Session<'_>, visit: impl FnMut(Slot<'_>)) {
-        if let Some(session) = &session.session {
-            session.each_slot(visit);
-        }
+    #[inline(always)]
+    fn outputs(session: &Self::Session<'_>) -> usize {
+        session.session.as_ref().map_or(0, Session::outputs)
     }
 
     fn poll_write<'a>(

@@ -383,6 +383,11 @@ impl Session for HeapSession<'_> {
         self.table.as_ref().is_some_and(|table| table.holds(slot))
     }
 
+    #[inline]
+    fn outputs(&self) -> usize {
+        self.table.as_ref().map_or(0, |table| table.outputs())
+    }
+
     fn each_slot(&self, visit: impl FnMut(Slot<'_>)) {
         if let Some(table) = &self.table {
             table.each_slot(visit);

@@ -239,6 +239,11 @@ impl<const SLOTS: usize, const BYTES: usize> Session for MemorySession<'_, SLOTS
         self.table.each_slot(visit);
     }
 
+    #[inline]
+    fn outputs(&self) -> usize {
+        self.table.outputs()
+    }
+
     #[inline(always)]
     fn put(
         &mut self,

@@ -24,7 +24,11 @@ pub use memory::{MemorySession, MemoryStore};
 #[cfg(feature = "redb")]
 pub use redb::{Forgetting, Opening, Reading, RedbSession, RedbStore, Writing};
 
-use crate::{run::RunId, slot::Slot, text::Words};
+use crate::{
+    run::RunId,
+    slot::{Slot, SlotKind},
+    text::Words,
+};
 
 /// The most bytes that a ledger takes in a store.
 pub const LEDGER_MAX: usize = 128;
@@ -168,6 +172,13 @@ pub trait Session {
 
     /// Calls `visit` with every slot that the run has, in any order.
     fn each_slot(&self, visit: impl FnMut(Slot<'_>));
+
+    /// How many outputs of nodes the run has, iterations and elements not counted.
+    fn outputs(&self) -> usize {
+        let mut outputs = 0;
+        self.each_slot(|slot| outputs += usize::from(slot.kind == SlotKind::Output && slot.instance == 0));
+        outputs
+    }
 
     /// Saves one slot, replacing what it had, and the ledger with it, in one atomic step. An empty `ledger` leaves the
     /// stored one as it is.

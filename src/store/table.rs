@@ -61,6 +61,12 @@ impl Key {
         Self { instance: slot.instance, index: slot.index, kind: slot.kind }
     }
 
+    /// 1 for the output of a node outside of loops and collections, else 0.
+    #[inline(always)]
+    const fn is_output(self) -> usize {
+        matches!(self.kind, SlotKind::Output) as usize & (self.instance == 0) as usize
+    }
+
     #[inline(always)]
     const fn slot(self, node: &'static str) -> Slot<'static> {
         Slot { node, index: self.index, instance: self.instance, kind: self.kind }
@@ -118,6 +124,8 @@ pub(super) struct Table<C: Cells> {
     epoch: u32,
     /// How many cells are in use.
     count: usize,
+    /// How many of them are outputs outside of loops and collections.
+    outputs: usize,
     /// 0 when every slot is where its index says, so that whoever looks there has the answer.
     astray: usize,
     /// How many slots there were when the run came to its end; 0 if it did not, or was taken up again since.
@@ -130,7 +138,17 @@ pub(super) struct Table<C: Cells> {
 
 impl<C: Cells> Table<C> {
     pub(super) const fn new(cells: C, spare: <C::Buffer as Buffer>::Spare) -> Self {
-        Self { epoch: 0, count: 0, astray: 0, finished_with: 0, ledger_len: 0, ledger: [0; LEDGER_MAX], spare, cells }
+        Self {
+            epoch: 0,
+            count: 0,
+            outputs: 0,
+            astray: 0,
+            finished_with: 0,
+            ledger_len: 0,
+            ledger: [0; LEDGER_MAX],
+            spare,
+            cells,
+        }
     }
 
     #[cfg(test)]
@@ -142,6 +160,7 @@ impl<C: Cells> Table<C> {
     #[inline]
     pub(super) fn clear(&mut self) {
         self.count = 0;
+        self.outputs = 0;
         self.astray = 0;
         self.finished_with = 0;
         self.ledger_len = 0;
@@ -170,6 +189,11 @@ impl<C: Cells> Table<C> {
         self.find(slot).is_some()
     }
 
+    #[inline(always)]
+    pub(super) fn outputs(&self) -> usize {
+        self.outputs
+    }
+
     pub(super) fn each_slot(&self, mut visit: impl FnMut(Slot<'_>)) {
         for cell in self.cells.all() {
             if cell.epoch == self.epoch {
@@ -190,6 +214,7 @@ impl<C: Cells> Table<C> {
                 let len = cell.buffer.fill(value)?;
                 cell.occupy(slot.node, Key::of(slot), len, epoch);
                 self.count += 1;
+                self.outputs += Key::of(slot).is_output();
             }
             // In pieces that fit into registers: the slot itself would be written to memory on the way that is taken, too.
             _ => self.put_elsewhere(slot.node, Key::of(slot), value)?,
@@ -215,6 +240,7 @@ impl<C: Cells> Table<C> {
         let len = cell.buffer.fill(value)?;
         cell.occupy(node, key, len, epoch);
         self.count += 1;
+        self.outputs += key.is_output();
         self.astray += usize::from(at != usize::from(slot.index));
         Ok(())
     }
@@ -270,6 +296,7 @@ impl<C: Cells> Table<C> {
             if cell.doomed {
                 cell.epoch = 0;
                 self.count -= 1;
+                self.outputs -= cell.key.is_output();
                 self.finished_with = 0;
                 self.astray -= usize::from(at != usize::from(cell.key.index));
             }
