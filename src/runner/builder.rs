@@ -142,18 +142,18 @@ impl<N, S, P, K, X, L, T, D> Builder<N, Caps<S, P, K, X, L, T, D>> {
     }
 }
 
-impl<N, E> Builder<N, E>
-where
-    E: Env,
-    N: Exec<E>,
-    E::Store: Persist<N::In>,
-{
+impl<N, E> Builder<N, E> {
     /// Checks the ids of the nodes and the slots of the store, and makes the runner.
     ///
     /// # Errors
     /// When an id is empty, over-long, doubled or has a control character in it, or when the pipeline has more nodes than a run
     /// of the store has slots.
-    pub fn build(self) -> Result<Runner<N, E>, BuildError> {
+    pub fn build(self) -> Result<Runner<N, E>, BuildError>
+    where
+        E: Env,
+        N: Exec<E>,
+        E::Store: Persist<N::In>,
+    {
         let node = Sealed { node: self.node };
         check_ids(&node)?;
         let needed = usize::from(N::NODES).saturating_add(1);

@@ -1,0 +1,21 @@
+// Something that is no store.
+use stroma::prelude::*;
+
+#[derive(Debug)]
+struct AppError;
+
+impl std::fmt::Display for AppError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("no")
+    }
+}
+
+impl Failure for AppError {}
+
+async fn double(x: u64) -> Result<u64, AppError> {
+    Ok(x * 2)
+}
+
+fn main() {
+    let _ = Runner::new(node("double", double)).with_store("checkpoints.redb").build();
+}

@@ -1,0 +1,18 @@
+// A branch of `par!` that does not take what the others take.
+use stroma::prelude::*;
+
+#[derive(Debug)]
+struct AppError;
+
+async fn count(text: String) -> Result<u64, AppError> {
+    Ok(text.len() as u64)
+}
+
+async fn double(x: u64) -> Result<u64, AppError> {
+    Ok(x * 2)
+}
+
+fn main() {
+    let first = par!(node("double", double), node("count", count), node("more", count));
+    let _ = Runner::new(first).build();
+}
