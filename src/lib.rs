@@ -46,7 +46,7 @@ pub use clock::TokioClock;
 pub use clock::{Clock, NoClock, Now};
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub use clock::{ManualClock, ManualSleep};
-pub use compose::{CxFn, IdempotencyKey, NodeCx, NodeFuture, Par, Provides, Seq};
+pub use compose::{CxFn, IdempotencyKey, NodeCx, NodeFn, NodeFuture, Par, Provides, Seq};
 pub use describe::Description;
 pub use exec::{
     Bare, Cx, Detail, Env, Exec, Explain, Fresh, Full, Local, Node, NodeInfo, Reporting, SendExec, Stop, StopOf, Stops,
@@ -65,7 +65,7 @@ pub use policy::{Backoff, PolicyMap, ms, secs};
 pub use run::{RUN_ID_MAX, Report, RunId, RunIdError, RunStatus, Spent};
 #[cfg(feature = "tokio")]
 pub use runner::Quick;
-pub use runner::{BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, Runner};
+pub use runner::{BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, Runner, RunsIn};
 pub use slot::{Place, Slot, SlotKind};
 
 /// The types that pipelines are made of. They stand in signatures and in error messages; nobody has to write them.

@@ -41,7 +41,7 @@ use core::{fmt, marker::PhantomData, time::Duration};
 use crate::compose::Spawned;
 use crate::{
     chain::{self, Fold, Nil, One, Push, Tune, Wrapped},
-    compose::{Chained, CxFn, CxNode, Fast, Flat, FnNode, Map, MapErr, NodeFuture, Par, Settleable, TryMap},
+    compose::{Chained, CxFn, CxNode, Fast, Flat, FnNode, Map, MapErr, NodeFn, Par, Settleable, TryMap},
     describe::{Description, Shown},
     exec::Node,
     into_node::{IntoBranch, IntoNode, Piece},
@@ -84,10 +84,9 @@ pub type CxStep<F, In, C, Out, Error> = Step<CxNode<F, In, C, Out, Error>, Polic
 /// A closure that uses something it owns is called again and again, so it lends or copies it to each future:
 /// `move |x| { let client = client.clone(); async move { client.get(x).await } }`. Without the copy the compiler says
 /// *async closure does not implement `Fn` because it captures state from its environment*.
-pub fn node<F, In, Fut>(id: &'static str, function: F) -> Pipeline<FnStep<F, In, Fut>, In, Fut::Out, Fut::Error>
+pub fn node<F, In, Fut, Out, Error>(id: &'static str, function: F) -> Pipeline<FnStep<F, In, Fut>, In, Out, Error>
 where
-    F: Fn(In) -> Fut,
-    Fut: NodeFuture,
+    F: NodeFn<In, Fut = Fut, Out = Out, Error = Error>,
 {
     Pipeline::of(leaf(id, FnNode::new(function)))
 }
@@ -136,23 +135,26 @@ fn leaf<B>(id: &'static str, body: B) -> Step<B, Policy<Inherit, Unlimited, Stor
 /// let pipeline = par(node("count", count), node("upper", upper)).map(|(count, upper)| format!("{count} {upper}"));
 /// # let _ = pipeline;
 /// ```
-pub fn par<A, B>(left: A, right: B) -> Pipeline<One<Par<A::Node, B::Node>, Nil>, A::In, (A::Out, B::Out), A::Error>
+pub fn par<A, B, In, Error, Left, Right, LeftOut, RightOut>(
+    left: A,
+    right: B,
+) -> Pipeline<One<Par<Left, Right>, Nil>, In, (LeftOut, RightOut), Error>
 where
-    A: Piece<In: Clone>,
-    B: IntoBranch<A::In, A::Error>,
+    A: Piece<In = In, Out = LeftOut, Error = Error, Node = Left>,
+    B: IntoBranch<In, Error, Out = RightOut, Node = Right>,
 {
     Pipeline::of(One { tree: Par::new(left.into_piece(), right.into_branch()), rest: Nil })
 }
 
 /// Three branches and more, for [`par!`](crate::par!).
 #[doc(hidden)]
-pub fn __par_chained<A, B>(
+pub fn __par_chained<A, B, In, Error, Left, Right, LeftOut, RightOut>(
     left: A,
     right: B,
-) -> Pipeline<One<Par<A::Node, B::Node, Chained<Fast>>, Nil>, A::In, (A::Out, B::Out), A::Error>
+) -> Pipeline<One<Par<Left, Right, Chained<Fast>>, Nil>, In, (LeftOut, RightOut), Error>
 where
-    A: Piece<In: Clone>,
-    B: IntoBranch<A::In, A::Error>,
+    A: Piece<In = In, Out = LeftOut, Error = Error, Node = Left>,
+    B: IntoBranch<In, Error, Out = RightOut, Node = Right>,
 {
     Pipeline::of(One { tree: Par::new(left.into_piece(), right.into_branch()), rest: Nil })
 }

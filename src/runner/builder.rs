@@ -142,6 +142,18 @@ impl<N, S, P, K, X, L, T, D> Builder<N, Caps<S, P, K, X, L, T, D>> {
     }
 }
 
+/// A node that can run in `E`: it is [`Exec`] there, and the store can keep its input.
+///
+/// One trait for both, since the call that builds a runner is where a missing derive is to be one error.
+pub trait RunsIn<E: Env>: Exec<E> {}
+
+impl<N, E> RunsIn<E> for N
+where
+    E: Env<Store: Persist<N::In>>,
+    N: Exec<E>,
+{
+}
+
 impl<N, E> Builder<N, E> {
     /// Checks the ids of the nodes and the slots of the store, and makes the runner.
     ///
@@ -151,8 +163,7 @@ impl<N, E> Builder<N, E> {
     pub fn build(self) -> Result<Runner<N, E>, BuildError>
     where
         E: Env,
-        N: Exec<E>,
-        E::Store: Persist<N::In>,
+        N: RunsIn<E>,
     {
         let node = Sealed { node: self.node };
         check_ids(&node)?;

@@ -5,11 +5,11 @@ use stroma::prelude::*;
 struct AppError;
 
 struct Client {
-    factor: u64,
+    key: String,
 }
 
 fn main() {
-    let client = Client { factor: 3 };
-    let pipeline = node("scale", move |x: u64| async move { Ok::<_, AppError>(x * client.factor) });
+    let client = Client { key: "k".to_owned() };
+    let pipeline = node("scale", move |x: u64| async move { Ok::<_, AppError>((x, client.key)) });
     let _ = Runner::new(pipeline).build();
 }
