@@ -75,9 +75,11 @@ pub trait Failure {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Failure for core::convert::Infallible {}
 
 #[cfg(feature = "std")]
+#[diagnostic::do_not_recommend]
 impl Failure for std::io::Error {
     /// By kind: what a moment can change is recoverable, what asks for another input or another permission is terminal.
     fn class(&self) -> FailureClass {

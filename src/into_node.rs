@@ -47,12 +47,18 @@ where
     }
 }
 
-impl<N: Node> IntoNode<N::In, N::Error> for Sealed<N> {
+#[diagnostic::do_not_recommend]
+impl<N, In, Error, It> IntoNode<In, Error> for Sealed<N>
+where
+    N: Node,
+    (N::In, N::Error): Same<(In, Error), Then<N> = It>,
+    It: Node<In = In, Out = N::Out, Error = Error>,
+{
     type Out = N::Out;
-    type Node = N;
+    type Node = It;
 
-    fn into_node(self) -> N {
-        self.node
+    fn into_node(self) -> It {
+        <(N::In, N::Error)>::then(self.node)
     }
 }
 
@@ -84,16 +90,56 @@ where
     }
 }
 
-impl<N: Node> IntoBranch<N::In, N::Error> for Sealed<N> {
+#[diagnostic::do_not_recommend]
+impl<N, In, Error, It> IntoBranch<In, Error> for Sealed<N>
+where
+    N: Node,
+    (N::In, N::Error): Same<(In, Error), Then<N> = It>,
+    It: Node<In = In, Out = N::Out, Error = Error>,
+{
     type Out = N::Out;
-    type Node = N;
+    type Node = It;
 
-    fn into_branch(self) -> N {
-        self.node
+    fn into_branch(self) -> It {
+        <(N::In, N::Error)>::then(self.node)
     }
 }
 
+/// That two types are the same. Where they are not, [`Then`](Self::Then) is unknown, so that what uses it says nothing and the
+/// mismatch is the only error.
+pub trait Same<T> {
+    /// An `X`, where they are.
+    type Then<X>;
+    /// Says so.
+    fn then<X>(it: X) -> Self::Then<X>;
+}
+
+impl<T> Same<T> for T {
+    type Then<X> = X;
+
+    #[inline(always)]
+    fn then<X>(it: X) -> X {
+        it
+    }
+}
+
+/// That a type is known. While the compiler does not know it, because of an error in what it comes from, [`Is`](Self::Is) is
+/// unknown too, so that what uses it says nothing and that error is the only one.
+pub trait Known {
+    /// An `X`, once it is.
+    type Is<X>;
+}
+
+impl<T: ?Sized> Known for T {
+    type Is<X> = X;
+}
+
 /// A whole piece of pipeline: what it takes, yields and fails with is its own.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a pipeline",
+    label = "not a node, a branching or a pipeline",
+    note = "`node(\"id\", f)` makes a node of an async function"
+)]
 pub trait Piece {
     /// What it takes.
     type In;

@@ -59,7 +59,7 @@ pub use layer::{NoRetry, Repeatable, Step};
 pub use observe::{Event, ListTrace, Outcome, Trace};
 pub use observe::{NoTrace, Record, Tracer};
 #[doc(hidden)]
-pub use pipeline::__par_chained;
+pub use pipeline::{__beside, __par_chained, __types_of};
 pub use pipeline::{Pipeline, Sealed, node, node_with, par};
 pub use policy::{Backoff, PolicyMap, ms, secs};
 pub use run::{RUN_ID_MAX, Report, RunId, RunIdError, RunStatus, Spent};
@@ -74,8 +74,9 @@ pub mod parts {
     pub use crate::compose::Spawned;
     pub use crate::{
         chain::{Fold, Nil, One, Push, Tune, Zero},
-        compose::{Chained, CxNode, Fast, Flat, FnNode, Map, MapErr, Par, Seq, Settleable, TryMap},
+        compose::{Chained, CxNode, Fast, Flat, FnNode, Forkable, Map, MapErr, Par, Seq, Settleable, TryMap},
         describe::Shown,
+        into_node::{Known, Same},
         layer::{Deadline, FromStart, Inherit, Inner, Leaf, Once, Policy, Skipped, Step, Stored, Unlimited, Within},
         never::Never,
         pipeline::{CxStep, FnStep},

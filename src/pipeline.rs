@@ -44,7 +44,7 @@ use crate::{
     compose::{Chained, CxFn, CxNode, Fast, Flat, FnNode, Map, MapErr, NodeFn, Par, Settleable, TryMap},
     describe::{Description, Shown},
     exec::Node,
-    into_node::{IntoBranch, IntoNode, Piece},
+    into_node::{IntoBranch, IntoNode, Known, Piece},
     layer::{Deadline, FromStart, Inherit, Leaf, Policy, Skipped, Step, Stored, Unlimited},
     policy::PolicyMap,
 };
@@ -59,11 +59,12 @@ pub struct Pipeline<C, In, Out, Error> {
     types: PhantomData<fn(In) -> (Out, Error)>,
 }
 
-/// A single node as it comes out of [`node`].
-pub type FnStep<F, In, Fut> = Step<FnNode<F, In, Fut>, Policy<Inherit, Unlimited, Stored>>;
+/// A single node as it comes out of [`node`]. (Through [`Known`], so that a wrong function is one error.)
+pub type FnStep<F, In, Fut, Out> = <Out as Known>::Is<Step<FnNode<F, In, Fut>, Policy<Inherit, Unlimited, Stored>>>;
 
-/// A single node as it comes out of [`node_with`].
-pub type CxStep<F, In, C, Out, Error> = Step<CxNode<F, In, C, Out, Error>, Policy<Inherit, Unlimited, Stored>>;
+/// A single node as it comes out of [`node_with`]. (Through [`Known`], so that a wrong function is one error.)
+pub type CxStep<F, In, C, Out, Error> =
+    <Out as Known>::Is<Step<CxNode<F, In, C, Out, Error>, Policy<Inherit, Unlimited, Stored>>>;
 
 /// A node made of an async function or closure that takes the input alone.
 ///
@@ -84,7 +85,7 @@ pub type CxStep<F, In, C, Out, Error> = Step<CxNode<F, In, C, Out, Error>, Polic
 /// A closure that uses something it owns is called again and again, so it lends or copies it to each future:
 /// `move |x| { let client = client.clone(); async move { client.get(x).await } }`. Without the copy the compiler says
 /// *async closure does not implement `Fn` because it captures state from its environment*.
-pub fn node<F, In, Fut, Out, Error>(id: &'static str, function: F) -> Pipeline<FnStep<F, In, Fut>, In, Out, Error>
+pub fn node<F, In, Fut, Out, Error>(id: &'static str, function: F) -> Pipeline<FnStep<F, In, Fut, Out>, In, Out, Error>
 where
     F: NodeFn<In, Fut = Fut, Out = Out, Error = Error>,
 {
@@ -159,6 +160,24 @@ where
     Pipeline::of(One { tree: Par::new(left.into_piece(), right.into_branch()), rest: Nil })
 }
 
+/// What the first branch of a [`par!`](crate::par!) takes and fails with.
+#[doc(hidden)]
+pub fn __types_of<A, In, Error>(_: &A) -> PhantomData<fn(In) -> Error>
+where
+    A: Piece<In = In, Error = Error>,
+{
+    PhantomData
+}
+
+/// A further branch of a [`par!`](crate::par!), checked against the first one so that the error is at the one that is wrong.
+#[doc(hidden)]
+pub fn __beside<B, In, Error, Node>(_: PhantomData<fn(In) -> Error>, branch: B) -> Sealed<Node>
+where
+    B: IntoBranch<In, Error, Node = Node>,
+{
+    Sealed { node: branch.into_branch() }
+}
+
 /// Any number of branches from two to twelve that take the same input; the flat tuple of their outputs comes out.
 ///
 /// ```
@@ -173,9 +192,11 @@ macro_rules! par {
     ($a:expr, $b:expr $(,)?) => {
         $crate::par($a, $b)
     };
-    ($($branch:expr),+ $(,)?) => {
-        $crate::__par_flat!([$($branch),+] [] a b c d e f g h i j k l)
-    };
+    ($first:expr, $($branch:expr),+ $(,)?) => {{
+        let first = $first;
+        let types = $crate::__types_of(&first);
+        $crate::__par_flat!([first, $($crate::__beside(types, $branch)),+] [] a b c d e f g h i j k l)
+    }};
 }
 
 #[doc(hidden)]

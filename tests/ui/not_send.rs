@@ -24,8 +24,8 @@ async fn again(x: u64) -> Result<u64, AppError> {
     Ok(x * 2)
 }
 
-#[tokio::main]
-async fn main() -> Result<(), stroma::BuildError> {
+
+fn main() -> Result<(), stroma::BuildError> {
     let runner = Runner::quick(node("double", double).then(node("again", again))).build()?;
     tokio::spawn(async move { runner.run(3).await.map(|done| done.output).ok() });
     Ok(())
