@@ -20,11 +20,12 @@ use crate::{
 /// In `Pipeline<.., A, B, E>`, `A` is what it takes, `B` what it yields and `E` its error. [`Pipeline::map`] converts between
 /// two nodes, [`Pipeline::map_err`] converts an error.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a node that takes `{In}` and fails with `{Error}`",
+    message = "the next node has to take `{In}` and fail with `{Error}`, and this one does not",
     label = "does not fit the node before it",
-    note = "`Pipeline<.., A, B, E>` takes an `A`, yields a `B` and fails with an `E`",
     note = "a node's input is the output of the node before it: `.map(f)` converts between them",
-    note = "all nodes of a pipeline have one error type: `.map_err(f)` converts it"
+    note = "all nodes of a pipeline have one error type: `.map_err(f)` converts it",
+    note = "`node(\"id\", f)` makes a node of an async function; a `Pipeline<.., A, B, E>` takes an `A`, yields a `B` and fails \
+            with an `E`"
 )]
 pub trait IntoNode<In, Error> {
     /// What it yields.
@@ -64,10 +65,12 @@ where
 
 /// Something that can be a branch beside another one that takes `In` and fails with `Error`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a branch that takes `{In}` and fails with `{Error}`",
-    label = "does not fit the branch before it",
-    note = "`Pipeline<.., A, B, E>` takes an `A`, yields a `B` and fails with an `E`",
-    note = "the branches of `par` take the same input and have one error type: `.map_err(f)` converts an error"
+    message = "each branch has to take `{In}` and fail with `{Error}`, and this one does not",
+    label = "does not fit the first branch",
+    note = "the branches of `par` take the same input",
+    note = "all nodes of a pipeline have one error type: `.map_err(f)` converts it",
+    note = "`node(\"id\", f)` makes a node of an async function; a `Pipeline<.., A, B, E>` takes an `A`, yields a `B` and fails \
+            with an `E`"
 )]
 pub trait IntoBranch<In, Error> {
     /// What it yields.

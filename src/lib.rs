@@ -74,12 +74,12 @@ pub mod parts {
     pub use crate::compose::Spawned;
     pub use crate::{
         chain::{Fold, Nil, One, Push, Tune, Zero},
-        compose::{Chained, CxNode, Fast, Flat, FnNode, Forkable, Map, MapErr, Par, Seq, Settleable, TryMap},
+        compose::{Chained, CxNode, Fallible, Fast, Flat, FnNode, Forkable, Map, MapErr, Par, Seq, Settleable, TryMap},
         describe::Shown,
         into_node::{Known, Same},
         layer::{Deadline, FromStart, Inherit, Inner, Leaf, Once, Policy, Skipped, Step, Stored, Unlimited, Within},
         never::Never,
-        pipeline::{CxStep, FnStep},
+        pipeline::{CxStep, FnStep, MapStep, TryMapStep},
     };
 }
 

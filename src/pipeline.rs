@@ -41,7 +41,7 @@ use core::{fmt, marker::PhantomData, time::Duration};
 use crate::compose::Spawned;
 use crate::{
     chain::{self, Fold, Nil, One, Push, Tune, Wrapped},
-    compose::{Chained, CxFn, CxNode, Fast, Flat, FnNode, Map, MapErr, NodeFn, Par, Settleable, TryMap},
+    compose::{Chained, CxFn, CxNode, Fallible, Fast, Flat, FnNode, Map, MapErr, NodeFn, Par, Settleable, TryMap},
     describe::{Description, Shown},
     exec::Node,
     into_node::{IntoBranch, IntoNode, Known, Piece},
@@ -66,6 +66,12 @@ pub type FnStep<F, In, Fut, Out> = <Out as Known>::Is<Step<FnNode<F, In, Fut>, P
 pub type CxStep<F, In, C, Out, Error> =
     <Out as Known>::Is<Step<CxNode<F, In, C, Out, Error>, Policy<Inherit, Unlimited, Stored>>>;
 
+/// A plain function as it comes out of [`Pipeline::map`].
+pub type MapStep<F, In, Out, Error> = <Out as Known>::Is<Map<F, In, Out, Error>>;
+
+/// A plain function as it comes out of [`Pipeline::try_map`].
+pub type TryMapStep<F, In, Out, Error> = <Out as Known>::Is<TryMap<F, In, Out, Error>>;
+
 /// A node made of an async function or closure that takes the input alone.
 ///
 /// The id names the node in checkpoints, traces and errors; [`build`](crate::Builder::build) checks it.
@@ -78,7 +84,8 @@ pub type CxStep<F, In, C, Out, Error> =
 ///
 /// let factor = 3;
 /// let pipeline = stroma::node("double", double)
-///     .then(stroma::node("triple", async move |x: u32| Ok(x * factor)));
+///     .then(stroma::node("increment", async |x: u32| Ok(x + 1)))
+///     .then(stroma::node("triple", move |x: u32| async move { Ok(x * factor) }));
 /// # let _ = pipeline;
 /// ```
 ///
@@ -241,16 +248,17 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     pub fn map<F, To>(self, function: F) -> Pipeline<C::Out, In, To, Error>
     where
         F: Fn(Out) -> To,
-        C: Push<Map<F, Out, To, Error>>,
+        C: Push<MapStep<F, Out, To, Error>>,
     {
         Pipeline::of(self.chain.push(Map::new(function)))
     }
 
     /// A plain function that can fail. It has no id and no checkpoint, and is not retried by itself.
-    pub fn try_map<F, To>(self, function: F) -> Pipeline<C::Out, In, To, Error>
+    pub fn try_map<F, R, To>(self, function: F) -> Pipeline<C::Out, In, To, Error>
     where
-        F: Fn(Out) -> Result<To, Error>,
-        C: Push<TryMap<F, Out, To, Error>>,
+        F: Fn(Out) -> R,
+        R: Fallible<Error, Out = To>,
+        C: Push<TryMapStep<F, Out, To, Error>>,
     {
         Pipeline::of(self.chain.push(TryMap::new(function)))
     }

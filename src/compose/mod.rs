@@ -8,7 +8,7 @@ mod seq;
 mod spawned;
 
 pub use func::{CxFn, CxNode, FnNode, IdempotencyKey, NodeCx, NodeFn, NodeFuture, Provides};
-pub use map::{Flat, Map, MapErr, TryMap};
+pub use map::{Fallible, Flat, Map, MapErr, TryMap};
 pub use par::{Chained, Fast, Forkable, Par, Settleable};
 pub use seq::Seq;
 #[cfg(feature = "tokio")]

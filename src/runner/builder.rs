@@ -43,7 +43,7 @@ impl Runner<(), Caps> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn new<P: Piece>(pipeline: P) -> Builder<P::Node, Caps> {
+    pub fn new<P: Piece<Node = N>, N>(pipeline: P) -> Builder<N, Caps> {
         Builder { node: pipeline.into_piece(), env: Caps::default() }
     }
 
@@ -68,7 +68,7 @@ impl Runner<(), Caps> {
     /// # }
     /// ```
     #[cfg(feature = "tokio")]
-    pub fn quick<P: Piece>(pipeline: P) -> Builder<P::Node, super::caps::Quick> {
+    pub fn quick<P: Piece<Node = N>, N>(pipeline: P) -> Builder<N, super::caps::Quick> {
         Builder {
             node: pipeline.into_piece(),
             env: Caps {
@@ -149,8 +149,9 @@ pub trait RunsIn<E: Env>: Exec<E> {}
 
 impl<N, E> RunsIn<E> for N
 where
-    E: Env<Store: Persist<N::In>>,
     N: Exec<E>,
+    E: Env,
+    E::Store: Persist<N::In>,
 {
 }
 
