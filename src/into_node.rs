@@ -9,16 +9,19 @@ use crate::{
 /// Something that can come next in a pipeline whose output so far is `In` and whose error is `Error`.
 ///
 /// # When it does not compile
-/// The error points at the node that is wrong and names what it would have to take:
+/// The error points at the node that is wrong, names what it would have to take, and then what it takes:
 ///
 /// ```text
-/// error[E0277]: `Pipeline<Step<FnNode<..>, ..>, u32, u32, ..>` is not a node that takes `Entities` and fails with `AppError`
-///    | .then(node("count", count))
-///    |  ---- ^^^^^^^^^^^^^^^^^^^^ does not fit the node before it
+/// error[E0277]: the next node has to take `Entities` and fail with `AppError`, and this one does not
+///    | node("extract", extract).then(node("count", count))
+///    |                          ---- ^^^^^^^^^^^^^^^^^^^^ does not fit the node before it
+///    = note: a node's input is the output of the node before it: `.map(f)` converts between them
+///    = note: all nodes of a pipeline have one error type: `.map_err(f)` converts it
+///    = help: for that trait implementation, expected `Vec<String>`, found `Entities`
 /// ```
 ///
-/// In `Pipeline<.., A, B, E>`, `A` is what it takes, `B` what it yields and `E` its error. [`Pipeline::map`] converts between
-/// two nodes, [`Pipeline::map_err`] converts an error.
+/// [`Pipeline::map`] converts between two nodes, [`Pipeline::map_err`] converts an error. In a nested type
+/// `Pipeline<.., A, B, E>`, `A` is what it takes, `B` what it yields and `E` its error.
 #[diagnostic::on_unimplemented(
     message = "the next node has to take `{In}` and fail with `{Error}`, and this one does not",
     label = "does not fit the node before it",
@@ -135,6 +138,23 @@ pub trait Known {
 
 impl<T: ?Sized> Known for T {
     type Is<X> = X;
+}
+
+/// A type as itself: with it a bound can stand on a parameter, which decides where an error is shown.
+pub trait Itself {
+    /// The type.
+    type It;
+    /// The value.
+    fn it(self) -> Self::It;
+}
+
+impl<T> Itself for T {
+    type It = T;
+
+    #[inline(always)]
+    fn it(self) -> T {
+        self
+    }
 }
 
 /// A whole piece of pipeline: what it takes, yields and fails with is its own.

@@ -65,7 +65,7 @@ pub use policy::{Backoff, PolicyMap, ms, secs};
 pub use run::{RUN_ID_MAX, Report, RunId, RunIdError, RunStatus, Spent};
 #[cfg(feature = "tokio")]
 pub use runner::Quick;
-pub use runner::{BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, Runner, RunsIn};
+pub use runner::{Build, BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, Runner};
 pub use slot::{Place, Slot, SlotKind};
 
 /// The types that pipelines are made of. They stand in signatures and in error messages; nobody has to write them.
@@ -76,7 +76,7 @@ pub mod parts {
         chain::{Fold, Nil, One, Push, Tune, Zero},
         compose::{Chained, CxNode, Fallible, Fast, Flat, FnNode, Forkable, Map, MapErr, Par, Seq, Settleable, TryMap},
         describe::Shown,
-        into_node::{Known, Same},
+        into_node::{Itself, Known, Same},
         layer::{Deadline, FromStart, Inherit, Inner, Leaf, Once, Policy, Skipped, Step, Stored, Unlimited, Within},
         never::Never,
         pipeline::{CxStep, FnStep, MapStep, TryMapStep},

@@ -90,8 +90,17 @@ pub type TryMapStep<F, In, Out, Error> = <Out as Known>::Is<TryMap<F, In, Out, E
 /// ```
 ///
 /// A closure that uses something it owns is called again and again, so it lends or copies it to each future:
-/// `move |x| { let client = client.clone(); async move { client.get(x).await } }`. Without the copy the compiler says
-/// *async closure does not implement `Fn` because it captures state from its environment*.
+/// `move |x| { let client = client.clone(); async move { client.get(x).await } }`.
+///
+/// # When it does not compile
+/// A function that is not async, or does not return a `Result`, is named in an error of ours. Three others are the compiler's,
+/// since the bound is a plain `Fn`:
+///
+/// - *async closure does not implement `Fn` because it captures state from its environment*: it lacks the copy above. It is said
+///   a second time where the runner is built in the same function.
+/// - *cannot move out of `client`, a captured variable in an `Fn` closure*: so does this one; the compiler shows where.
+/// - *function is expected to take 1 argument, but it takes 2 arguments*: it takes a [`NodeCx`](crate::NodeCx) too, so it wants
+///   [`node_with`].
 pub fn node<F, In, Fut, Out, Error>(id: &'static str, function: F) -> Pipeline<FnStep<F, In, Fut, Out>, In, Out, Error>
 where
     F: NodeFn<In, Fut = Fut, Out = Out, Error = Error>,
@@ -131,6 +140,8 @@ fn leaf<B>(id: &'static str, body: B) -> Step<B, Policy<Inherit, Unlimited, Stor
 }
 
 /// Two branches that take the same input, concurrently on one task; the pair of their outputs comes out.
+///
+/// The input is cloned for each branch but the last, which [`build`](crate::Builder::build) checks.
 ///
 /// Each branch has its own retries, time-outs and checkpoints. When one fails the other is dropped at once, unless
 /// [`settle`](Pipeline::settle) says otherwise. More than two: [`par!`](crate::par!).
@@ -362,6 +373,10 @@ impl<F, In, Fut, P, Out, Error> Pipeline<Step<FnNode<F, In, Fut>, P>, In, Out, E
     ///
     /// # Cancel safety
     /// When the run is dropped, or a time-out ends the attempt, the task is aborted: it ends at its next await point.
+    ///
+    /// # When it does not compile
+    /// A function whose future is not `Send` is refused in the compiler's words at [`build`](crate::Builder::build): *future cannot
+    /// be sent between threads safely*, with the value that is held across an await and the line where it is.
     pub fn spawned(self) -> Pipeline<Step<Spawned<FnNode<F, In, Fut>>, P>, In, Out, Error> {
         let Step { id, was, body, policy } = self.chain;
         Pipeline::of(Step { id, was, body: Spawned(body), policy })
