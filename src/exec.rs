@@ -300,6 +300,11 @@ pub trait Detail: Sized + 'static {
 }
 
 /// A [`Detail`] that can name a run by itself.
+#[diagnostic::on_unimplemented(
+    message = "a run of this runner has an id, and a fresh one needs feature `std`",
+    label = "no fresh ids without `std`",
+    note = "`run_as(id, input)` takes an id of your own"
+)]
 pub trait Fresh: Detail {
     /// A run that was not before.
     fn fresh() -> Self::Run;
