@@ -60,7 +60,11 @@ impl<T: Payload> Header<T> {
 /// ```
 ///
 /// What postcard cannot keep: `usize` and `isize` (no fixed size), recursive types (no finite schema), fields that are
-/// skipped, enums that are `untagged` or internally tagged, and foreign types without a newtype of yours around them.
+/// skipped, enums that are `untagged` or internally tagged, and foreign types without a newtype of yours around them. A
+/// `usize` in a field is refused where the field is: *the trait bound `usize: postcard_schema::Schema` is not satisfied*.
+///
+/// A type that borrows, such as `&'static str`, cannot come back from bytes that are gone by then. The compiler says so without
+/// naming the type: *implementation of `Deserialize` is not general enough*. Keep a `String` in its place.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be kept in a checkpoint",
     label = "a runner with a store keeps what passes between its nodes",
