@@ -23,7 +23,7 @@ const HEADINGS: usize = 8;
 
 /// Styles of a terminal (ECMA-48, "select graphic rendition").
 #[derive(Debug, Clone, Copy)]
-enum Style {
+pub(crate) enum Style {
     /// Names and titles.
     Bold,
     /// What may be passed over.
@@ -37,7 +37,7 @@ enum Style {
 }
 
 /// Text with a style, or without where colours are off.
-fn paint(text: &str, style: Style, color: bool) -> String {
+pub(crate) fn paint(text: &str, style: Style, color: bool) -> String {
     let code = match style {
         Style::Bold => "1",
         Style::Dim => "2",
@@ -61,6 +61,52 @@ pub(crate) fn report(digests: &[Digest], out: &mut impl fmt::Write, width: usize
         writeln!(out)?;
     }
     summary(digests, out, width, color)
+}
+
+/// Writes a line about each file, and a summary line.
+///
+/// # Errors
+/// Only where `out` fails.
+pub(crate) fn overview(digests: &[Digest], out: &mut impl fmt::Write, width: usize, color: bool) -> fmt::Result {
+    let width = width.clamp(NARROWEST, WIDEST);
+    let figures = |digest: &Digest| {
+        let grade = digest.readability.flesch_kincaid_grade;
+        let grade = grade.map_or_else(|| "-".to_owned(), |grade| format!("{grade:.0}"));
+        [grouped(digest.words.total.into()), grade]
+    };
+    let widest = |column: usize, header: &str| {
+        let cells = digests.iter().filter_map(|digest| figures(digest).get(column).map(|cell| cell.width()));
+        cells.max().unwrap_or_default().max(header.len())
+    };
+    // What the figures leave is shared by the path and what the file is about.
+    let left = width.saturating_sub(widest(0, "words") + widest(1, "grade") + 3 * 2);
+    let paths = digests.iter().map(|digest| clean(&digest.path).width()).max().unwrap_or_default();
+    let path_room = paths.max(4).min(left / 2);
+    let about_room = left.saturating_sub(path_room);
+    let rows: Vec<Vec<String>> = digests
+        .iter()
+        .map(|digest| {
+            let [words, grade] = figures(digest);
+            vec![fit_end(&clean(&digest.path), path_room), words, grade, about(digest, about_room)]
+        })
+        .collect();
+    table(&["file", "words", "grade", "about"], &rows, out, color)?;
+    writeln!(out)?;
+    summary(digests, out, width, color)
+}
+
+/// The best keywords of a file, as many as fit.
+fn about(digest: &Digest, room: usize) -> String {
+    let mut line = String::new();
+    for keyword in &digest.words.keywords {
+        let term = clean(&keyword.term);
+        let joined = if line.is_empty() { term } else { format!("{line}, {term}") };
+        if joined.width() > room {
+            break;
+        }
+        line = joined;
+    }
+    line
 }
 
 /// Writes a table: each column as wide as its widest cell, figures to the right.
@@ -327,7 +373,7 @@ fn counted(count: u64, what: &str) -> String {
 }
 
 /// A number with a comma at each thousand.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -341,7 +387,7 @@ fn grouped(number: u64) -> String {
 
 /// Text that is safe to print: blanks for control characters and line breaks, nothing for the marks that change the
 /// direction of writing, which could make a line read as another.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let kept = text.chars().filter(
         |c| !matches!(c, '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'),
     );
