@@ -44,19 +44,21 @@ impl Progress {
     /// A file is begun.
     pub(crate) fn begin(&self, file: &str) {
         let mut state = self.state();
-        state.under_way.push(file.to_owned());
+        state.under_way.push(name(file).to_owned());
         self.show(&state);
     }
 
     /// An output is checkpointed.
-    pub(crate) fn saved(&self, _node: &'static str) {
+    pub(crate) fn saved(&self) {
         self.bar.inc(1);
     }
 
     /// A file is over, with so many checkpoints on the way.
     pub(crate) fn end(&self, file: &str, saved: usize) {
         let mut state = self.state();
-        state.under_way.retain(|other| other != file);
+        if let Some(at) = state.under_way.iter().position(|other| other == name(file)) {
+            state.under_way.remove(at);
+        }
         state.ended += 1;
         self.bar.inc(self.nodes.saturating_sub(u64::try_from(saved).unwrap_or(u64::MAX)));
         self.show(&state);
@@ -81,4 +83,9 @@ impl Progress {
         // Nothing in here is half done when it panics.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The name of a file: there is no room for its path.
+fn name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().unwrap_or(path)
 }

@@ -18,6 +18,10 @@ const NARROWEST: usize = 40;
 const WIDEST: usize = 110;
 /// Columns of the longest bar.
 const BAR: usize = 16;
+/// Files in an overview.
+const ROWS: usize = 100;
+/// A file with fewer words of prose than this is not called hard to read: one long sentence would do.
+const ENOUGH_PROSE: u32 = 100;
 /// Headings shown per file.
 const HEADINGS: usize = 8;
 
@@ -63,7 +67,7 @@ pub(crate) fn report(digests: &[Digest], out: &mut impl fmt::Write, width: usize
     summary(digests, out, width, color)
 }
 
-/// Writes a line about each file, and a summary line.
+/// Writes a line about each file, as far as anybody would read them, and a summary line.
 ///
 /// # Errors
 /// Only where `out` fails.
@@ -85,12 +89,17 @@ pub(crate) fn overview(digests: &[Digest], out: &mut impl fmt::Write, width: usi
     let about_room = left.saturating_sub(path_room);
     let rows: Vec<Vec<String>> = digests
         .iter()
+        .take(ROWS)
         .map(|digest| {
             let [words, grade] = figures(digest);
             vec![fit_end(&clean(&digest.path), path_room), words, grade, about(digest, about_room)]
         })
         .collect();
     table(&["file", "words", "grade", "about"], &rows, out, color)?;
+    let more = digests.len().saturating_sub(ROWS);
+    if more > 0 {
+        writeln!(out, "{}", paint(&format!("and {} more", grouped(more as u64)), Style::Dim, color))?;
+    }
     writeln!(out)?;
     summary(digests, out, width, color)
 }
@@ -293,6 +302,7 @@ fn summary(digests: &[Digest], out: &mut impl fmt::Write, width: usize, color: b
     let read = || digests.iter().map(|digest| &digest.readability);
     let hardest = digests
         .iter()
+        .filter(|digest| digest.readability.words >= ENOUGH_PROSE)
         .filter_map(|digest| Some((digest.readability.flesch_kincaid_grade?, &digest.path)))
         .max_by(|(left, _), (right, _)| left.total_cmp(right));
     // By words, so that a short file does not weigh as much as a book.
@@ -308,7 +318,7 @@ fn summary(digests: &[Digest], out: &mut impl fmt::Write, width: usize, color: b
 }
 
 /// Writes text on as many lines as it takes.
-fn paragraph(
+pub(crate) fn paragraph(
     text: &str,
     first: &str,
     next: &str,

@@ -84,24 +84,30 @@ impl Summary<'_> {
         let headers = ["node", "attempts", "failed", "not again", "total", "mean", "longest"];
         render::table(&headers, &rows, out, color)?;
 
-        writeln!(out, "\n{}", paint(&self.totals(), Style::Bold, color))?;
-        let not_again: u64 = restored.iter().map(|(_, restored)| restored).sum();
-        let resumed: Vec<_> =
-            self.ended.iter().zip(&self.found.targets).filter(|(ended, _)| is(ended, How::Resumed)).collect();
-        for (ended, target) in resumed.iter().take(NAMED) {
+        writeln!(out)?;
+        self.paragraph(&self.totals(), out, |line| paint(line, Style::Bold, color))?;
+        let resumed = self.ended.iter().zip(&self.found.targets).filter(|(ended, _)| is(ended, How::Resumed));
+        let mark = paint("RESUMED", Style::Green, color);
+        for (ended, target) in resumed.clone().take(NAMED) {
             let kept: Vec<&str> = self.nodes.iter().copied().filter(|node| is_restored(ended, node)).collect();
-            let path = render::clean(&target.shown);
-            writeln!(out, "{} {path}: not run again: {}", paint("RESUMED", Style::Green, color), kept.join(", "))?;
+            writeln!(out, "{mark} {}: not run again: {}", render::clean(&target.shown), kept.join(", "))?;
         }
-        if resumed.len() > NAMED {
-            writeln!(out, "{} and {} more", paint("RESUMED", Style::Green, color), resumed.len() - NAMED)?;
+        let more = resumed.count().saturating_sub(NAMED);
+        if more > 0 {
+            writeln!(out, "{mark} and {more} more")?;
         }
+        let not_again: u64 = restored.iter().map(|(_, restored)| restored).sum();
         if not_again > 0 {
             let each: Vec<String> = restored.iter().map(|(node, restored)| format!("{node} {restored}")).collect();
-            let all = not_again + attempts;
-            writeln!(out, "{not_again} of {all} steps were in the checkpoints and not run again: {}", each.join(", "))?;
+            let all = render::grouped(not_again + attempts);
+            let line = format!("{} of {all} steps were checkpointed and not run again", render::grouped(not_again));
+            self.paragraph(&format!("{line}: {}", each.join(", ")), out, str::to_owned)?;
         }
         Ok(())
+    }
+
+    fn paragraph(&self, text: &str, out: &mut String, style: impl Fn(&str) -> String) -> fmt::Result {
+        render::paragraph(text, "", "  ", out, self.width, style)
     }
 
     /// How many files ended in which way, in one line.

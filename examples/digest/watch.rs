@@ -198,6 +198,6 @@ impl Watcher {
         if let Some(kill) = self.kill.as_ref().filter(|kill| kill.after == node) {
             kill.now(&self.progress);
         }
-        self.progress.saved(node);
+        self.progress.saved();
     }
 }
