@@ -323,5 +323,8 @@ fn everything_has_a_place_of_its_own_when_nothing_is_said() {
     quiet.ends_with(0);
     assert_eq!((quiet.out.as_str(), quiet.err.as_str()), ("", ""));
     run(&["--jobs", "0"]).ends_with(2);
+    // A folder is no file for checkpoints.
+    let texts = desk.texts();
+    run(&["--state", texts.to_str().unwrap()]).ends_with(1).says("digest: the store failed underneath");
     run(&["--help"]).ends_with(0).says("--kill-after <NODE>");
 }

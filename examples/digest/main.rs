@@ -78,6 +78,7 @@ fn digest(args: &Args) -> Result<bool, String> {
     let note = beside(".killed");
     let found = find(args, &[state.clone(), beside(".holders"), note.clone(), json.clone()]);
 
+    let store = RedbStore::open(&state).map_err(|error| error.to_string())?;
     let progress = Progress::new(found.targets.len(), nodes.len(), args.quiet);
     let killed_before = args.kill_after.is_some() && fs::read_to_string(&note).ok() == args.kill_after;
     // A note is of use once: whatever the command is this time, the next one is a new one.
@@ -85,7 +86,6 @@ fn digest(args: &Args) -> Result<bool, String> {
     let kill = args.kill_after.clone().filter(|_| !killed_before || args.fresh).map(|after| Kill { after, note });
     let will_kill = kill.is_some();
 
-    let store = RedbStore::open(&state).map_err(|error| error.to_string())?;
     let runner = Runner::quick(pipeline)
         .with_store(Watched::new(store, progress.clone(), kill))
         // Only reading and writing have something that another attempt could change, and say so themselves.
@@ -112,7 +112,7 @@ fn digest(args: &Args) -> Result<bool, String> {
         say(io::stdout(), &summary.report(args.long, color));
         let mut last = summary.outcome(color);
         if killed_before && !args.fresh {
-            last.push_str("\nKilled itself last time, so not again: the next one with `--kill-after` will.\n");
+            last.push_str("\nIt had killed itself, so this time it went on; the next `--kill-after` kills again.\n");
         } else if will_kill {
             last.push_str("\nNothing was left to do at the node to be killed after, so nothing was killed.\n");
         }

@@ -460,7 +460,9 @@ mod tests {
             digest("", ""),
         ];
         for width in [0, 40, 41, 57, 80, 110, 500] {
-            for line in shown(&digests, width, false).lines() {
+            let mut table = String::new();
+            assert!(overview(&digests, &mut table, width, false).is_ok());
+            for line in shown(&digests, width, false).lines().chain(table.lines()) {
                 assert!(line.width() <= width.clamp(NARROWEST, WIDEST), "{width}: {} {line}", line.width());
             }
         }
