@@ -325,6 +325,6 @@ fn everything_has_a_place_of_its_own_when_nothing_is_said() {
     run(&["--jobs", "0"]).ends_with(2);
     // A folder is no file for checkpoints.
     let texts = desk.texts();
-    run(&["--state", texts.to_str().unwrap()]).ends_with(1).says("digest: the store failed underneath");
+    run(&["--state", texts.to_str().unwrap()]).ends_with(1).says("is a folder: name a file in it");
     run(&["--help"]).ends_with(0).says("--kill-after <NODE>");
 }

@@ -133,7 +133,8 @@ impl Found {
 }
 
 fn shown(path: &Path, base: &Path) -> String {
-    let path = path.strip_prefix(base).unwrap_or(path);
+    // The root is no place that a reader leaves out.
+    let path = if base.parent().is_some() { path.strip_prefix(base).unwrap_or(path) } else { path };
     path.strip_prefix(".").unwrap_or(path).display().to_string()
 }
 
@@ -167,6 +168,13 @@ pub(crate) fn write_whole(folder: &Path, name: &str, writer: &str, bytes: &[u8])
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn paths_are_shown_as_a_reader_knows_them() {
+        let short = |path: &str, base: &str| shown(Path::new(path), Path::new(base));
+        assert_eq!([short("/a/b/c.md", "/a"), short("./c.md", "/a"), short("/a", "/")], ["b/c.md", "c.md", "/a"]);
+        assert_eq!(short("../c.md", ""), "../c.md");
+    }
 
     #[test]
     fn what_is_not_text_is_sorted() {

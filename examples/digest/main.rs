@@ -78,7 +78,11 @@ fn digest(args: &Args) -> Result<bool, String> {
     let note = beside(".killed");
     let found = find(args, &[state.clone(), beside(".holders"), note.clone(), json.clone()]);
 
-    let store = RedbStore::open(&state).map_err(|error| error.to_string())?;
+    let store = RedbStore::open(&state).map_err(|error| match error.detail() {
+        "" => error.to_string(),
+        // What it says in general is for a run that is under way.
+        detail => format!("no checkpoints without a store: {detail}"),
+    })?;
     let progress = Progress::new(found.targets.len(), nodes.len(), args.quiet);
     let killed_before = args.kill_after.is_some() && fs::read_to_string(&note).ok() == args.kill_after;
     // A note is of use once: whatever the command is this time, the next one is a new one.
