@@ -425,3 +425,10 @@ impl<C: Shown, In, Out, Error> fmt::Debug for Pipeline<C, In, Out, Error> {
 pub struct Sealed<N> {
     pub(crate) node: N,
 }
+
+impl<N: Node> Sealed<N> {
+    /// Its nodes and its shape, as [`Pipeline::describe`].
+    pub const fn describe(&self) -> Description<'_, Self> {
+        Description::of(self)
+    }
+}

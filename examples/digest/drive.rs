@@ -152,7 +152,7 @@ async fn forget<N>(runner: &Runner<N, AppEnv>, id: RunId) -> Result<(), Trouble>
 /// Whether a run cannot be gone on with because the file or this program is another one than when it was begun.
 fn is_outdated(cause: &Cause<AppError>) -> bool {
     match cause {
-        Cause::OtherInput | Cause::OtherPipeline { .. } | Cause::StrayNode(_) => true,
+        Cause::OtherInput | Cause::OtherPipeline { .. } => true,
         // One that is damaged is reported, not covered up.
         Cause::Checkpoint(error) => {
             matches!(error.fault, CheckpointFault::Schema { .. } | CheckpointFault::Version { .. })
