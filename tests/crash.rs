@@ -30,7 +30,7 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc as channel, watch};
 
 /// When a child counts as hung. It is a failure, and nothing that a test waits for in the good case.
-const HUNG: Duration = Duration::from_secs(120);
+const HUNG: Duration = Duration::from_secs(60);
 const INPUT: u64 = 7;
 const RUN: &str = "the run";
 
@@ -366,15 +366,21 @@ impl Process {
 
     fn wait_for(&mut self, line: &str) {
         while !self.heard.iter().any(|heard| heard == line) {
-            self.next();
+            let next = self.next();
+            assert!(next == line || !Self::is_end(&next), "waited for `{line}`: {:?}", self.heard);
         }
+    }
+
+    /// Whether nothing follows until it is told something.
+    fn is_end(line: &str) -> bool {
+        !line.starts_with("saved ") && !line.starts_with("at ")
     }
 
     /// What a run ends with.
     fn end(&mut self) -> String {
         loop {
             let line = self.next();
-            if !line.starts_with("saved ") && !line.starts_with("at ") {
+            if Self::is_end(&line) {
                 return line;
             }
         }
@@ -602,7 +608,7 @@ fn of_two_processes_that_race_for_a_run_one_goes_on_and_the_other_is_told_busy()
             .map(|racer| {
                 loop {
                     let line = racer.next();
-                    if line == "busy" || line.starts_with("at ") {
+                    if !line.starts_with("saved ") {
                         break line;
                     }
                 }
