@@ -422,7 +422,7 @@ pub struct RunInfo {
     pub(crate) resumed: bool,
     /// What a node on tokio's pool said when it panicked.
     #[cfg(feature = "tokio")]
-    pub(crate) panic: Option<crate::text::Text<120>>,
+    pub(crate) panic: Option<crate::text::Words>,
 }
 
 impl RunInfo {
@@ -442,13 +442,13 @@ impl RunInfo {
 impl RunInfo {
     /// What a node on tokio's pool said when it panicked.
     #[cfg(feature = "tokio")]
-    pub(crate) fn take_panic(&mut self) -> Option<crate::text::Text<120>> {
+    pub(crate) fn take_panic(&mut self) -> Option<crate::text::Words> {
         self.panic.take()
     }
 
     /// Nothing can be caught without tokio.
     #[cfg(not(feature = "tokio"))]
-    pub(crate) fn take_panic(&mut self) -> Option<crate::text::Text<120>> {
+    pub(crate) fn take_panic(&mut self) -> Option<crate::text::Words> {
         None
     }
 }

@@ -12,7 +12,11 @@
         clippy::todo,
         clippy::unimplemented,
         clippy::unreachable,
-        clippy::unwrap_used
+        clippy::unwrap_used,
+        // What is in `core` comes from there, so that no build of the core finds out too late.
+        clippy::alloc_instead_of_core,
+        clippy::std_instead_of_alloc,
+        clippy::std_instead_of_core
     )
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -43,6 +43,7 @@ impl Runner<(), Caps> {
     /// # Ok(())
     /// # }
     /// ```
+    #[allow(clippy::new_ret_no_self, reason = "a runner begins as its builder")]
     pub fn new<P: Piece<Node = N>, N>(pipeline: P) -> Builder<N, Caps> {
         Builder { node: pipeline.into_piece(), env: Caps::default() }
     }

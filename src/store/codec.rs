@@ -349,6 +349,7 @@ fn payload<T: Payload>(bytes: &[u8]) -> Result<T, CheckpointFault> {
 }
 
 /// Decodes `bytes` and encodes the result again, which must give the same bytes.
+#[cfg(debug_assertions)]
 pub(crate) fn faithful<T: Payload>(bytes: &[u8]) -> Result<(), EncodeError> {
     let again = payload::<T>(bytes).map_err(|_| EncodeError::NotFaithful)?;
     match postcard::serialize_with_flavor(&again, Compare { expected: bytes }) {
