@@ -160,7 +160,7 @@ where
 
     #[inline(always)]
     fn start<'a>(&'a self, input: B::In, at: Place, cx: Cx<'a, E>, local: &mut Local<'a, E>) -> Self::State<'a> {
-        let at = self.enter(at);
+        let at = self.enter(at).with_attempt(1);
         let kept = self.policy.retry.keep(&input, cx);
         let mark = cx.env.trace().mark(|| cx.now());
         let body = self.body.start(input, at, cx, local);
@@ -230,7 +230,7 @@ where
                     ready!(wait.poll(task));
                     match self.policy.retry.clear(kept, &self.body, at, cx, local) {
                         Begun::Done(Ok(())) => {
-                            let again = ready!(self.again(kept, at, cx, local));
+                            let again = ready!(self.again(kept, at.with_attempt(R::attempt(*tally)), cx, local));
                             phase.set(again);
                         }
                         Begun::Done(Err(fault)) => return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at)))),
@@ -241,7 +241,7 @@ where
                     if let Err(fault) = ready!(clearing.poll(task)) {
                         return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at))));
                     }
-                    let again = ready!(self.again(kept, at, cx, local));
+                    let again = ready!(self.again(kept, at.with_attempt(R::attempt(*tally)), cx, local));
                     phase.set(again);
                 }
                 PhaseProj::Save(saving) => {
