@@ -508,6 +508,9 @@ where
         match (done, how) {
             (Done::Saved, How::Start(input)) => Ok(self.start(input, local, cx)),
             (Done::Input(proof, _), How::ResumeFrom(_, from)) => {
+                if let Some(stray) = self.stray(&local) {
+                    return Err((local.run, E::Store::fault(proof, StoreFault::StrayNode(stray))));
+                }
                 if !dependents(&self.node, from, |_| ()) {
                     return Err((local.run, E::Store::fault(proof, StoreFault::UnknownNode(NodeName::of(from)))));
                 }
