@@ -354,9 +354,10 @@ where
                 PhaseProj::Running { .. } => return Poll::Ready(Ok(())),
                 PhaseProj::Over => return Poll::Pending,
                 PhaseProj::Begin { .. } => {
-                    let PhaseOwned::Begin { run, how } = phase.as_mut().project_replace(Phase::Over) else {
+                    let PhaseOwned::Begin { mut run, how } = phase.as_mut().project_replace(Phase::Over) else {
                         return Poll::Pending;
                     };
+                    E::Detail::begin(&mut run, || cx.now());
                     let access = if matches!(how, How::Start(_)) { Access::Create } else { Access::Existing };
                     match self.env.store().open(E::Detail::run_id(&run).as_ref(), access) {
                         Begun::Done(Ok(session)) => self.opened(session, run, how, cx),
@@ -403,7 +404,6 @@ where
     ) -> Next<'a, N, E> {
         let log = self.env.trace().begin(|| cx.now());
         let mut local = Local { session, run, log };
-        E::Detail::begin(&mut local.run, || cx.now());
         match how {
             How::Start(input) => match E::Store::existing(&local.session) {
                 None => match E::Store::save_input(&mut local.session, &input, self.shape) {
