@@ -14,7 +14,7 @@ use crate::{
     observe::Tracer,
     run::RunId,
     slot::{Place, same_id},
-    store::{Durability, StoreFault},
+    store::{Durability, StoreErrorKind, StoreFault},
     text::Text,
 };
 
@@ -474,6 +474,10 @@ pub(crate) enum Why {
 impl Why {
     pub(crate) fn class(&self) -> FailureClass {
         match self {
+            // There is nothing to go on with, however long one waits.
+            Self::Store(StoreFault::Store(error)) if error.kind() == StoreErrorKind::UnknownRun => {
+                FailureClass::Terminal
+            }
             Self::TimedOut { .. } | Self::Deadline { .. } | Self::Store(StoreFault::Store(_)) => {
                 FailureClass::Recoverable
             }
