@@ -245,6 +245,7 @@ where
                     phase.set(again);
                 }
                 PhaseProj::Save(saving) => {
+                    let at = at.with_attempt(R::attempt(*tally));
                     return saving.poll(task).map_err(|fault| Stop::Halt(E::Detail::stop(fault, at)));
                 }
                 PhaseProj::Load(loading) => {
