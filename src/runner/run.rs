@@ -551,7 +551,13 @@ where
         let mut restored = 0_u16;
         let mut place = Place::FIRST;
         self.describe().nodes(|node| {
-            if local.holds(node.id, place).is_some() || node.was.is_some_and(|was| local.holds(was, place).is_some()) {
+            let held = |id| local.holds(id, place).is_some();
+            // What is kept of a node that skips its checkpoint is used only where it is an output of the run.
+            let used = || {
+                let mut depending = 0_u16;
+                node.checkpointed || dependents(&self.node, node.id, |_| depending += 1) && depending == 1
+            };
+            if (held(node.id) || node.was.is_some_and(held)) && used() {
                 restored = restored.saturating_add(1);
                 self.env.trace().restored(&mut local.log, node.id);
             }
