@@ -19,6 +19,23 @@ impl<const N: usize> Text<N> {
         text
     }
 
+    /// The text of anything that can be shown, on one line: control characters are escaped.
+    pub(crate) fn line(shown: impl fmt::Display) -> Self {
+        struct Line<'t, const N: usize>(&'t mut Text<N>);
+        impl<const N: usize> Write for Line<'_, N> {
+            fn write_str(&mut self, s: &str) -> fmt::Result {
+                s.chars().try_for_each(|c| match c.is_control() {
+                    true => write!(self.0, "{}", c.escape_debug()),
+                    false => self.0.write_char(c),
+                })
+            }
+        }
+        let mut text = Self::empty();
+        // As above.
+        let _ = write!(Line(&mut text), "{shown}");
+        text
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         self.0.as_str()
     }
@@ -59,5 +76,11 @@ mod tests {
         assert_eq!(Text::<8>::of("abc").as_str(), "abc");
         assert_eq!(Text::<8>::of("abcdefghij").as_str(), "abcde…");
         assert_eq!(Text::<8>::of("äöüäöü").as_str(), "äö…");
+    }
+
+    #[test]
+    fn a_line_is_one_line() {
+        assert_eq!(Text::<32>::line("ä\n b\u{1b}[0m").as_str(), "ä\\n b\\u{1b}[0m");
+        assert_eq!(Text::<8>::line("abcd\nefgh").as_str(), "abcd\\…");
     }
 }

@@ -106,8 +106,8 @@ fn message(error: JoinError) -> Text<120> {
         Ok(panic) => {
             let text = panic.downcast_ref::<&str>().copied();
             let text = text.or_else(|| panic.downcast_ref::<std::string::String>().map(|text| text.as_str()));
-            Text::of(text.unwrap_or("a panic without a message"))
+            Text::line(text.unwrap_or("a panic without a message"))
         }
-        Err(error) => Text::of(error),
+        Err(error) => Text::line(error),
     }
 }

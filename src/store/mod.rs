@@ -249,7 +249,7 @@ impl StoreError {
 
     /// An error of this kind with the words of whatever is underneath; more than 120 bytes of them are cut.
     pub fn with_detail(kind: StoreErrorKind, detail: impl core::fmt::Display) -> Self {
-        Self { kind, detail: Text::of(detail) }
+        Self { kind, detail: Text::line(detail) }
     }
 
     /// What kind of error it is.
