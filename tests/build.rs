@@ -1,4 +1,6 @@
 //! What is refused when a runner is built, how a pipeline describes itself, and what errors say.
+#![cfg(feature = "tokio")]
+#![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "tests run where std is")]
 
 mod support;
 

@@ -1,4 +1,6 @@
 //! Tokio's clock where several runtimes of one process have paused time. One test alone, so that its calls are the first.
+#![cfg(feature = "tokio")]
+#![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "tests run where std is")]
 
 use core::time::Duration;
 

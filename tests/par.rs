@@ -1,4 +1,6 @@
 //! Branches: on one task, ended by the first failure or settled, each with its own retries, time-outs and checkpoints.
+#![cfg(feature = "tokio")]
+#![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "tests run where std is")]
 
 mod support;
 

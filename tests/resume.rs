@@ -1,4 +1,6 @@
 //! Checkpoints: what is kept, what is run again, what is refused, and what is never lost.
+#![cfg(feature = "tokio")]
+#![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "tests run where std is")]
 
 mod support;
 

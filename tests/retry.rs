@@ -1,4 +1,6 @@
 //! Retries: how many, how long between, whose policy, and what runs again.
+#![cfg(feature = "tokio")]
+#![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "tests run where std is")]
 
 mod support;
 

@@ -1,4 +1,6 @@
 //! Where a runner can be used: in spawned tasks, in generic code, behind a trait, in a static, and on one thread without `Send`.
+#![cfg(feature = "tokio")]
+#![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "tests run where std is")]
 
 mod support;
 

@@ -1,4 +1,6 @@
 //! Limits of time: per attempt, and over a whole subtree.
+#![cfg(feature = "tokio")]
+#![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "tests run where std is")]
 
 mod support;
 
