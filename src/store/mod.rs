@@ -136,46 +136,6 @@ pub trait Store {
     fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>>;
 }
 
-macro_rules! shared {
-    ($($(#[$attribute:meta])* $pointer:ty),*) => {$(
-        /// Several runners share a store by a pointer to it.
-        $(#[$attribute])*
-        impl<S: Store> Store for $pointer {
-            type Session<'a>
-                = S::Session<'a>
-            where
-                Self: 'a;
-            type Opening<'a>
-                = S::Opening<'a>
-            where
-                Self: 'a;
-            type Forgetting<'a>
-                = S::Forgetting<'a>
-            where
-                Self: 'a;
-
-            fn slots_per_run(&self) -> Option<usize> {
-                S::slots_per_run(self)
-            }
-
-            #[inline]
-            fn open<'a>(
-                &'a self,
-                run: &RunId,
-                access: Access,
-            ) -> Begun<Result<Self::Session<'a>, StoreError>, Self::Opening<'a>> {
-                S::open(self, run, access)
-            }
-
-            fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>> {
-                S::forget(self, run)
-            }
-        }
-    )*};
-}
-
-shared!(&S, #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))] alloc::sync::Arc<S>);
-
 /// Exclusive access to one run of a [`Store`].
 ///
 /// The futures do not borrow the session, so that several branches of a run can have a write under way at once.
