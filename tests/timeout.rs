@@ -370,3 +370,20 @@ fn a_manual_clock_knows_when_nobody_waits_any_more() {
     }
     assert_eq!(clock.next_wake(), None);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_time_out_around_a_chain_waits_for_what_is_being_saved() {
+    let log = Log::new();
+    let spy = Spy::new();
+    spy.inside().gate = Some("a");
+    let (a, b) = (Scripted::fine(&log, "a"), Scripted::fine(&log, "b"));
+    let chain = node("a", a.f()).then(node("b", b.f())).timeout(ms(10)).retry(again(1));
+    let runner = Runner::quick(chain).with_store(spy.clone()).build().unwrap();
+    let mut running = pin!(runner.run_as(id(), 0));
+    assert!(tokio::time::timeout(secs(9), running.as_mut()).await.is_err());
+    assert_eq!((spy.kept("r"), b.calls()), (vec![String::new()], 0));
+    spy.release();
+    // The attempt is over all the same; the next one goes on from what it saved.
+    assert_eq!(running.await.unwrap().output, 2);
+    assert_eq!((a.calls(), b.calls()), (1, 1));
+}
