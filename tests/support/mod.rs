@@ -417,7 +417,7 @@ impl Store for Spy {
     type Opening<'a> = Op<SpySession>;
     type Forgetting<'a> = Op<bool>;
 
-    fn open<'a>(&'a self, run: &RunId, access: Access) -> Begun<Result<SpySession, StoreError>, Op<SpySession>> {
+    fn open(&self, run: &RunId, access: Access) -> Begun<Result<SpySession, StoreError>, Op<SpySession>> {
         let (store, run) = (self.clone(), run.to_string());
         match self.begun(None, move |inside| {
             if let Some(refused) = refused(inside.fail_open) {
@@ -439,7 +439,7 @@ impl Store for Spy {
         }
     }
 
-    fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Op<bool>> {
+    fn forget(&self, run: &RunId) -> Begun<Result<bool, StoreError>, Op<bool>> {
         let run = run.to_string();
         match self.begun(None, move |inside| match inside.runs.get(&run) {
             Some(kept) if kept.held => Err(StoreError::new(StoreErrorKind::Busy { until: None })),
