@@ -134,6 +134,15 @@ pub trait Exec<E: Env>: Node {
         task: &mut Context<'_>,
     ) -> Poll<Result<Self::Out, StopOf<Self, E>>>;
 
+    /// Whether a failure is kept back until others are done: only settled branches do that.
+    fn has_failed<'a>(_: &Self::State<'a>) -> bool
+    where
+        Self: 'a,
+        E: 'a,
+    {
+        false
+    }
+
     /// Waits for writes to the store that are under way, and begins nothing: called before the state is dropped because a
     /// sibling failed. It is not called again once it is ready.
     fn drain<'a>(

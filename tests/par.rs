@@ -162,6 +162,14 @@ async fn of_several_failures_of_settled_branches_the_first_is_told() {
     let halted = runner.run(0).await.unwrap_err();
     assert_eq!((halted.node, halted.cause, start.elapsed()), (Some("b"), Cause::Error(Oops::Odd), ms(30)));
     assert_eq!(halted.trace.events().len(), 2);
+    // Of more than two as well, whatever their order.
+    for delays in [[30, 10, 20], [10, 20, 30], [30, 20, 10], [20, 30, 10], [20, 10, 30]] {
+        let [a, b, c] = delays.map(ms);
+        let settled = par!(failing("a", a, Oops::Bad), failing("b", b, Oops::Odd), failing("c", c, Oops::Bad)).settle();
+        let runner = Runner::quick(settled).with_policies(NEVER).build().unwrap();
+        let first = ["a", "b", "c"][delays.iter().position(|delay| *delay == 10).unwrap()];
+        assert_eq!(runner.run(0).await.unwrap_err().node, Some(first), "{delays:?}");
+    }
     // Without a store and a report as well.
     log.take();
     let runner = Runner::new(branches()).build().unwrap();

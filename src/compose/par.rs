@@ -277,7 +277,11 @@ where
                     if !M::SETTLE {
                         return self.fail(state, Some(stop), at, cx, local, task);
                     }
-                    keep_first(failed, stop);
+                    // Of more than two branches, the rest may have failed before this one did.
+                    let before = M::CHAINED && matches!(&*right, Branch::Going(rest) if B::has_failed(rest));
+                    if !before {
+                        keep_first(failed, stop);
+                    }
                 }
                 Poll::Pending => {}
             }
@@ -307,6 +311,14 @@ where
             (Some(left), Some(right)) => Poll::Ready(Ok((left, right))),
             _ => Poll::Pending,
         }
+    }
+
+    fn has_failed<'a>(state: &Self::State<'a>) -> bool
+    where
+        Self: 'a,
+        E: 'a,
+    {
+        state.failed.is_held() || (M::CHAINED && matches!(&state.right, Branch::Going(rest) if B::has_failed(rest)))
     }
 
     #[inline]
