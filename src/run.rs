@@ -84,7 +84,25 @@ impl RunId {
         }
     }
 
-    /// A number that depends on the whole id: the seed of a run's back-off jitter.
+    /// The seed of the wait after the failure of this attempt (from 1) at this node in this run, `instance` being 0 outside of
+    /// loops and collections: with [`Backoff::delay`](crate::Backoff::delay) a test can tell how long a retry waits.
+    ///
+    /// ```
+    /// use stroma::{Backoff, RunId, ms};
+    ///
+    /// let backoff = Backoff::exponential(ms(100));
+    /// let run = RunId::from_u128(7);
+    /// let first = backoff.delay(1, run.jitter_seed("fetch", 0, 1));
+    /// assert!(first <= ms(100));
+    /// assert_ne!(first, backoff.delay(1, run.jitter_seed("parse", 0, 1)));
+    /// ```
+    pub fn jitter_seed(&self, node: &str, instance: u32, attempt: u32) -> u64 {
+        [node.as_bytes(), &instance.to_le_bytes(), &attempt.to_le_bytes()]
+            .into_iter()
+            .fold(self.seed(), crate::hash::fnv1a)
+    }
+
+    /// A number that depends on the whole id.
     pub(crate) fn seed(&self) -> u64 {
         let bytes: &[u8] = match &self.0 {
             Name::Uuid(bytes) => bytes,

@@ -384,9 +384,13 @@ where
         Stop::Error(error, _) => error.retry_after(),
     };
     let attempt = tally.attempt();
-    let seed = [at.id.as_bytes(), &at.instance.to_le_bytes(), &at.node.to_le_bytes(), &attempt.to_le_bytes()]
-        .into_iter()
-        .fold(local.run.id.seed(), fnv1a);
+    let run = &local.run.id;
+    let seed = if at.id.is_empty() {
+        // A layer around a chain has no id; its place tells it from others.
+        fnv1a(run.jitter_seed("", at.instance, attempt), &at.node.to_le_bytes())
+    } else {
+        run.jitter_seed(at.id, at.instance, attempt)
+    };
     let delay = policy.next(tally, Full::class(stop), seed)?;
     let delay = asked.unwrap_or(delay);
     let clock = cx.env.clock();

@@ -26,6 +26,12 @@ use crate::{
 /// It is made by [`Runner::new`] or [`Runner::quick`]. It is `Sync` where its nodes and its store are, so that tasks share it in
 /// an `Arc` or a `static`.
 ///
+/// # In a task
+/// `tokio::spawn(async move { runner.run(input).await })` with the runner in an `Arc` or a `static`. Where the compiler answers
+/// *one type is more general than the other*, a node's type has a `'static` in it that an `async` block cannot keep (a
+/// function that returns `Pin<Box<dyn Future>>`, a payload of `&'static str`): spawn from a function that is generic over the
+/// pipeline, `where for<'a> N::State<'a>: Send`, or from an async closure.
+///
 /// # In a struct, and behind a trait
 /// A struct that holds a runner is generic over a small trait of its own:
 ///
