@@ -1,10 +1,6 @@
 //! What may stand in a pipeline, and what is said of what may not.
 
-use crate::{
-    chain::Fold,
-    exec::Node,
-    pipeline::{Pipeline, Sealed},
-};
+use crate::exec::Node;
 
 /// Something that can come next in a pipeline whose output so far is `In` and whose error is `Error`.
 ///
@@ -17,8 +13,8 @@ use crate::{
 ///    |  ---- ^^^^^^^^^^^^^^^^^^^^ does not fit the node before it
 /// ```
 ///
-/// In `Pipeline<.., A, B, E>`, `A` is what it takes, `B` what it yields and `E` its error. [`Pipeline::map`] converts between
-/// two nodes, [`Pipeline::map_err`] converts an error.
+/// In `Pipeline<.., A, B, E>`, `A` is what it takes, `B` what it yields and `E` its error. [`map`](crate::Pipeline::map) converts
+/// between two nodes, [`map_err`](crate::Pipeline::map_err) converts an error.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a node that takes `{In}` and fails with `{Error}`",
     label = "does not fit the node before it",
@@ -33,27 +29,6 @@ pub trait IntoNode<In, Error> {
     type Node: Node<In = In, Out = Self::Out, Error = Error>;
     /// Makes it.
     fn into_node(self) -> Self::Node;
-}
-
-impl<C, In, Out, Error> IntoNode<In, Error> for Pipeline<C, In, Out, Error>
-where
-    C: Fold<Node: Node<In = In, Out = Out, Error = Error>>,
-{
-    type Out = Out;
-    type Node = C::Node;
-
-    fn into_node(self) -> C::Node {
-        self.chain.fold()
-    }
-}
-
-impl<N: Node> IntoNode<N::In, N::Error> for Sealed<N> {
-    type Out = N::Out;
-    type Node = N;
-
-    fn into_node(self) -> N {
-        self.node
-    }
 }
 
 /// Something that can be a branch beside another one that takes `In` and fails with `Error`.
@@ -72,27 +47,6 @@ pub trait IntoBranch<In, Error> {
     fn into_branch(self) -> Self::Node;
 }
 
-impl<C, In, Out, Error> IntoBranch<In, Error> for Pipeline<C, In, Out, Error>
-where
-    C: Fold<Node: Node<In = In, Out = Out, Error = Error>>,
-{
-    type Out = Out;
-    type Node = C::Node;
-
-    fn into_branch(self) -> C::Node {
-        self.chain.fold()
-    }
-}
-
-impl<N: Node> IntoBranch<N::In, N::Error> for Sealed<N> {
-    type Out = N::Out;
-    type Node = N;
-
-    fn into_branch(self) -> N {
-        self.node
-    }
-}
-
 /// A whole piece of pipeline: what it takes, yields and fails with is its own.
 pub trait Piece {
     /// What it takes.
@@ -105,29 +59,4 @@ pub trait Piece {
     type Node: Node<In = Self::In, Out = Self::Out, Error = Self::Error>;
     /// Makes it.
     fn into_piece(self) -> Self::Node;
-}
-
-impl<C, In, Out, Error> Piece for Pipeline<C, In, Out, Error>
-where
-    C: Fold<Node: Node<In = In, Out = Out, Error = Error>>,
-{
-    type In = In;
-    type Out = Out;
-    type Error = Error;
-    type Node = C::Node;
-
-    fn into_piece(self) -> C::Node {
-        self.chain.fold()
-    }
-}
-
-impl<N: Node> Piece for Sealed<N> {
-    type In = N::In;
-    type Out = N::Out;
-    type Error = N::Error;
-    type Node = N;
-
-    fn into_piece(self) -> N {
-        self.node
-    }
 }

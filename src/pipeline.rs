@@ -43,7 +43,7 @@ use crate::{
     chain::{self, Fold, Nil, One, Push, Tune, Wrapped},
     compose::{Chained, CxFn, CxNode, Fast, Flat, FnNode, Map, MapErr, NodeFuture, Par, Settleable, TryMap},
     describe::{Description, Shown},
-    exec::Node,
+    exec::{Node, Walk},
     into_node::{IntoBranch, IntoNode, Piece},
     layer::{Deadline, FromStart, Inherit, Leaf, Policy, Skipped, Step, Stored, Unlimited},
     policy::PolicyMap,
@@ -378,4 +378,77 @@ impl<C: Shown, In, Out, Error> fmt::Debug for Pipeline<C, In, Out, Error> {
 #[must_use = "a pipeline does nothing until a runner runs it"]
 pub struct Sealed<N> {
     pub(crate) node: N,
+}
+
+impl<C, In, Out, Error> IntoNode<In, Error> for Pipeline<C, In, Out, Error>
+where
+    C: Fold<Node: Node<In = In, Out = Out, Error = Error>>,
+{
+    type Out = Out;
+    type Node = C::Node;
+
+    fn into_node(self) -> C::Node {
+        self.chain.fold()
+    }
+}
+
+impl<C, In, Out, Error> IntoBranch<In, Error> for Pipeline<C, In, Out, Error>
+where
+    C: Fold<Node: Node<In = In, Out = Out, Error = Error>>,
+{
+    type Out = Out;
+    type Node = C::Node;
+
+    fn into_branch(self) -> C::Node {
+        self.chain.fold()
+    }
+}
+
+impl<C, In, Out, Error> Piece for Pipeline<C, In, Out, Error>
+where
+    C: Fold<Node: Node<In = In, Out = Out, Error = Error>>,
+{
+    type In = In;
+    type Out = Out;
+    type Error = Error;
+    type Node = C::Node;
+
+    fn into_piece(self) -> C::Node {
+        self.chain.fold()
+    }
+}
+
+impl<N: Node> IntoNode<N::In, N::Error> for Sealed<N> {
+    type Out = N::Out;
+    type Node = N;
+
+    fn into_node(self) -> N {
+        self.node
+    }
+}
+
+impl<N: Node> IntoBranch<N::In, N::Error> for Sealed<N> {
+    type Out = N::Out;
+    type Node = N;
+
+    fn into_branch(self) -> N {
+        self.node
+    }
+}
+
+impl<N: Node> Piece for Sealed<N> {
+    type In = N::In;
+    type Out = N::Out;
+    type Error = N::Error;
+    type Node = N;
+
+    fn into_piece(self) -> N {
+        self.node
+    }
+}
+
+impl<N: Node> Shown for Sealed<N> {
+    fn show<W: Walk>(&self, walk: &mut W) {
+        self.node.walk(walk);
+    }
 }
