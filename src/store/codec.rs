@@ -237,8 +237,9 @@ fn write<T: Payload>(value: &T, shape: Option<u64>, buffer: &mut [u8]) -> Result
         Ok(written) => start + written.len(),
         Err(error) => return Err(refused(error)),
     };
-    #[cfg(debug_assertions)]
-    faithful::<T>(buffer.get(start..len).unwrap_or_default())?;
+    if cfg!(debug_assertions) {
+        faithful::<T>(buffer.get(start..len).unwrap_or_default())?;
+    }
     let (body, rest) = buffer.split_at_mut_checked(len).ok_or(EncodeError::NoRoom)?;
     let crc = checksum(body);
     rest.get_mut(..CRC).ok_or(EncodeError::NoRoom)?.copy_from_slice(&crc.to_le_bytes());
@@ -288,7 +289,7 @@ fn payload<T: Payload>(bytes: &[u8]) -> Result<T, CheckpointFault> {
 }
 
 /// Decodes `bytes` and encodes the result again, which must give the same bytes.
-pub(crate) fn faithful<T: Payload>(bytes: &[u8]) -> Result<(), EncodeError> {
+fn faithful<T: Payload>(bytes: &[u8]) -> Result<(), EncodeError> {
     let again = payload::<T>(bytes).map_err(|_| EncodeError::NotFaithful)?;
     match postcard::serialize_with_flavor(&again, Compare { expected: bytes }) {
         Ok(true) => Ok(()),
