@@ -136,6 +136,51 @@ pub trait Store {
     fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>>;
 }
 
+/// A store that is shared: in a `static`, or between runners.
+///
+/// ```
+/// # use stroma::{Runner, node, store::MemoryStore};
+/// # #[derive(Debug)] struct AppError;
+/// # impl stroma::Failure for AppError {}
+/// # async fn double(x: u32) -> Result<u32, AppError> { Ok(x * 2) }
+/// static STORE: MemoryStore<4, 8, 64> = MemoryStore::new();
+///
+/// let runner = Runner::new(node("double", double)).with_store(&STORE).build()?;
+/// # let _ = runner;
+/// # Ok::<(), stroma::BuildError>(())
+/// ```
+impl<S: Store> Store for &S {
+    type Session<'a>
+        = S::Session<'a>
+    where
+        Self: 'a;
+    type Opening<'a>
+        = S::Opening<'a>
+    where
+        Self: 'a;
+    type Forgetting<'a>
+        = S::Forgetting<'a>
+    where
+        Self: 'a;
+
+    fn slots_per_run(&self) -> Option<usize> {
+        S::slots_per_run(self)
+    }
+
+    #[inline(always)]
+    fn open<'a>(
+        &'a self,
+        run: &RunId,
+        access: Access,
+    ) -> Begun<Result<Self::Session<'a>, StoreError>, Self::Opening<'a>> {
+        S::open(self, run, access)
+    }
+
+    fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>> {
+        S::forget(self, run)
+    }
+}
+
 /// Exclusive access to one run of a [`Store`].
 ///
 /// The futures do not borrow the session, so that several branches of a run can have a write under way at once.
