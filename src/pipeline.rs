@@ -77,7 +77,8 @@ pub type CxStep<F, In, C, Out, Error> = Step<CxNode<F, In, C, Out, Error>, Polic
 ///
 /// let factor = 3;
 /// let pipeline = stroma::node("double", double)
-///     .then(stroma::node("triple", async move |x: u32| Ok(x * factor)));
+///     .then(stroma::node("increment", async |x: u32| Ok(x + 1)))
+///     .then(stroma::node("triple", move |x: u32| async move { Ok(x * factor) }));
 /// # let _ = pipeline;
 /// ```
 ///
