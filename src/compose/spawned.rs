@@ -105,7 +105,7 @@ fn message(error: JoinError) -> Text<120> {
     match error.try_into_panic() {
         Ok(panic) => {
             let text = panic.downcast_ref::<&str>().copied();
-            let text = text.or_else(|| panic.downcast_ref::<std::string::String>().map(|text| text.as_str()));
+            let text = text.or_else(|| panic.downcast_ref::<alloc::string::String>().map(|text| text.as_str()));
             Text::of(text.unwrap_or("a panic without a message"))
         }
         Err(error) => Text::of(error),

@@ -43,6 +43,7 @@ impl Runner<(), Caps> {
     /// # Ok(())
     /// # }
     /// ```
+    #[allow(clippy::new_ret_no_self, reason = "a runner is what `build` makes of it, once its bounds hold")]
     pub fn new<P: Piece>(pipeline: P) -> Builder<P::Node, Caps> {
         Builder { node: pipeline.into_piece(), env: Caps::default() }
     }
