@@ -6,13 +6,11 @@
 mod board {
     use core::panic::PanicInfo;
 
+    use cortex_m::asm::wfi;
     use cortex_m_semihosting::{
         debug::{EXIT_FAILURE, EXIT_SUCCESS, exit},
         hprintln,
     };
-    // For its critical section.
-    use cortex_m as _;
-
     #[cortex_m_rt::entry]
     fn main() -> ! {
         match stroma_no_std::run() {
@@ -25,14 +23,18 @@ mod board {
                 exit(EXIT_FAILURE);
             }
         }
-        loop {}
+        loop {
+            wfi();
+        }
     }
 
     #[panic_handler]
     fn panicked(info: &PanicInfo<'_>) -> ! {
         hprintln!("{}", info);
         exit(EXIT_FAILURE);
-        loop {}
+        loop {
+            wfi();
+        }
     }
 }
 
