@@ -1,6 +1,6 @@
 //! A pipeline as a reader sees it.
 
-use core::fmt;
+use core::{fmt, num::NonZeroU64};
 
 use crate::{
     chain::{Nil, One, Zero},
@@ -131,7 +131,7 @@ impl<S: Shown> fmt::Debug for Description<'_, S> {
 }
 
 /// The fingerprint of a pipeline's shape: FNV-1a of the ids, each as it was first named, and of where branches begin and end.
-pub(crate) fn fingerprint(shown: &impl Shown) -> u64 {
+pub(crate) fn fingerprint(shown: &impl Shown) -> NonZeroU64 {
     struct Hash(u64);
     impl Hash {
         // Ids have no control characters in them, so these marks cannot be mistaken for one.
@@ -158,7 +158,8 @@ pub(crate) fn fingerprint(shown: &impl Shown) -> u64 {
     }
     let mut hash = Hash(crate::hash::FNV_START);
     shown.show(&mut hash);
-    hash.0
+    // Zero stands for no shape; a hash of zero, should it ever come, is as good as one.
+    NonZeroU64::new(hash.0).unwrap_or(NonZeroU64::MIN)
 }
 
 /// Marks the nodes whose outputs depend on one node: itself and all that comes after it, but not a branch beside it.

@@ -14,8 +14,7 @@ use crate::{
     observe::Tracer,
     run::RunId,
     slot::{Place, same_id},
-    store::{Durability, StoreFault},
-    text::Text,
+    store::{Durability, Faulted},
 };
 
 /// A piece of a pipeline: it takes an `In` and yields an `Out` or an `Error`.
@@ -290,7 +289,7 @@ pub trait Detail: Sized + 'static {
     fn place(halt: &mut Self::Halt, at: Place);
 
     /// The id of the run, where it has one.
-    fn run_id(run: &Self::Run) -> Option<RunId>;
+    fn id(run: &Self::Run) -> Option<&RunId>;
 
     /// Notes when the run began.
     fn begin(run: &mut Self::Run, now: impl FnOnce() -> Duration);
@@ -341,7 +340,7 @@ impl Detail for Bare {
     }
 
     #[inline(always)]
-    fn run_id((): &()) -> Option<RunId> {
+    fn id((): &()) -> Option<&RunId> {
         None
     }
 
@@ -379,8 +378,8 @@ impl Detail for Full {
     }
 
     #[inline(always)]
-    fn run_id(run: &RunInfo) -> Option<RunId> {
-        Some(run.id)
+    fn id(run: &RunInfo) -> Option<&RunId> {
+        Some(&run.id)
     }
 
     #[inline(always)]
@@ -410,18 +409,42 @@ impl<Er: Failure, E: Env<Detail = Self, Classifier: Classifier<Er>>> Explain<Er,
 }
 
 /// What a run knows of itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct RunInfo {
     pub(crate) id: RunId,
     pub(crate) started: Duration,
     pub(crate) restored: u16,
     pub(crate) resumed: bool,
+    /// What a node on tokio's pool said when it panicked.
+    #[cfg(feature = "tokio")]
+    pub(crate) panic: Option<crate::text::Text<120>>,
 }
 
 impl RunInfo {
     #[inline(always)]
     pub(crate) const fn new(id: RunId) -> Self {
-        Self { id, started: Duration::ZERO, restored: 0, resumed: false }
+        Self {
+            id,
+            started: Duration::ZERO,
+            restored: 0,
+            resumed: false,
+            #[cfg(feature = "tokio")]
+            panic: None,
+        }
+    }
+}
+
+impl RunInfo {
+    /// What a node on tokio's pool said when it panicked.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn take_panic(&mut self) -> Option<crate::text::Text<120>> {
+        self.panic.take()
+    }
+
+    /// Nothing can be caught without tokio.
+    #[cfg(not(feature = "tokio"))]
+    pub(crate) fn take_panic(&mut self) -> Option<crate::text::Text<120>> {
+        None
     }
 }
 
@@ -433,8 +456,8 @@ pub struct Info {
     pub(crate) class: Option<FailureClass>,
 }
 
-/// A stop that is not a node's own error.
-#[derive(Debug, Clone)]
+/// A stop that is not a node's own error. Small, since every poll may return one.
+#[derive(Debug, Clone, Copy)]
 pub struct Halt {
     pub(crate) why: Why,
     pub(crate) info: Info,
@@ -451,14 +474,14 @@ impl fmt::Display for Halt {
         match &self.why {
             Why::TimedOut { limit } => write!(f, "an attempt took longer than its time-out of {limit:?}"),
             Why::Deadline { limit } => write!(f, "it took longer than its deadline of {limit:?}"),
-            Why::Panicked(message) => write!(f, "a spawned node panicked: {message}"),
-            Why::Store(_) => f.write_str("the store failed"),
+            Why::Panicked => f.write_str("a spawned node panicked"),
+            Why::Store => f.write_str("the store failed"),
         }
     }
 }
 
 /// The reasons of a [`Halt`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) enum Why {
     TimedOut {
         limit: Duration,
@@ -466,24 +489,25 @@ pub(crate) enum Why {
     Deadline {
         limit: Duration,
     },
+    /// The run knows what it said.
     #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "only nodes on tokio's pool catch panics"))]
-    Panicked(Text<120>),
-    Store(StoreFault),
+    Panicked,
+    /// The session knows what went wrong.
+    Store,
 }
 
 impl Why {
-    pub(crate) fn class(&self) -> FailureClass {
+    /// The class of an attempt that failed so; a store that failed is no attempt.
+    pub(crate) fn class(self) -> FailureClass {
         match self {
-            Self::TimedOut { .. } | Self::Deadline { .. } | Self::Store(StoreFault::Store(_)) => {
-                FailureClass::Recoverable
-            }
-            _ => FailureClass::Terminal,
+            Self::TimedOut { .. } | Self::Deadline { .. } | Self::Store => FailureClass::Recoverable,
+            Self::Panicked => FailureClass::Terminal,
         }
     }
 
     /// Whether it is a node's attempt that failed, so that another attempt can make sense.
-    pub(crate) fn is_attempt(&self) -> bool {
-        !matches!(self, Self::Store(_))
+    pub(crate) fn is_attempt(self) -> bool {
+        !matches!(self, Self::Store)
     }
 }
 
@@ -507,10 +531,10 @@ impl Stops<Infallible> for Full {
     }
 }
 
-impl Stops<StoreFault> for Full {
+impl Stops<Faulted> for Full {
     #[cold]
-    fn stop(fault: StoreFault, at: Place) -> Halt {
-        let mut halt = Halt::new(Why::Store(fault));
+    fn stop(_: Faulted, at: Place) -> Halt {
+        let mut halt = Halt::new(Why::Store);
         <Self as Detail>::place(&mut halt, at);
         halt
     }

@@ -42,9 +42,9 @@ impl SlotKind {
 pub struct Slot<'s> {
     /// The id of the node; empty for the run's own input.
     pub node: &'s str,
-    /// Where the node stands in the pipeline at hand, from 1; 0 for the run's own input. A store without a better index
-    /// may look there first. It is not part of the key: after a change of the program the same slot may come with another
-    /// index, but within one session it comes with the same one.
+    /// Where the node stands in the pipeline, from 1; 0 for the run's own input. A store without a better index may look
+    /// there. It is no part of the key, but the same slot of a run always comes with the same index: a run is never gone on
+    /// with by a pipeline of other nodes.
     pub index: u16,
     /// The iteration of a loop or the element of a collection; 0 elsewhere.
     pub instance: u32,

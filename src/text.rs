@@ -50,6 +50,45 @@ impl<const N: usize> fmt::Display for Text<N> {
     }
 }
 
+/// The words of an error underneath: on the heap where there is one, since errors travel by value and are to be small.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub(crate) struct Words(
+    #[cfg(feature = "alloc")] Option<alloc::boxed::Box<str>>,
+    #[cfg(not(feature = "alloc"))] Text<40>,
+);
+
+impl Words {
+    /// No words.
+    pub(crate) const fn none() -> Self {
+        #[cfg(feature = "alloc")]
+        return Self(None);
+        #[cfg(not(feature = "alloc"))]
+        return Self(Text::empty());
+    }
+
+    /// The words of anything that can be shown.
+    #[cold]
+    pub(crate) fn of(shown: impl fmt::Display) -> Self {
+        #[cfg(feature = "alloc")]
+        return Self(Some(alloc::string::ToString::to_string(&shown).into_boxed_str()));
+        #[cfg(not(feature = "alloc"))]
+        return Self(Text::of(shown));
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        #[cfg(feature = "alloc")]
+        return self.0.as_deref().unwrap_or_default();
+        #[cfg(not(feature = "alloc"))]
+        return self.0.as_str();
+    }
+}
+
+impl fmt::Debug for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self.as_str(), f)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::Text;

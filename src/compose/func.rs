@@ -342,7 +342,7 @@ where
             input,
             NodeCx {
                 context: cx.env.context().provide(),
-                run: E::Detail::run_id(&local.run),
+                run: E::Detail::id(&local.run).copied(),
                 node: at.id,
                 instance: at.instance,
                 attempt: at.attempt,

@@ -78,13 +78,16 @@ where
         mut state: Pin<&mut Self::State<'a>>,
         _: Place,
         _: Cx<'a, E>,
-        _: &mut Local<'a, E>,
+        local: &mut Local<'a, E>,
         task: &mut Context<'_>,
     ) -> Poll<Result<Fut::Out, StopOf<Self, E>>> {
         Poll::Ready(match ready!(Pin::new(&mut state.0).poll(task)) {
             Ok(Ok(out)) => Ok(out),
             Ok(Err(error)) => Err(Stop::Error(error, Info::default())),
-            Err(error) => Err(Stop::Halt(Halt::new(Why::Panicked(message(error))))),
+            Err(error) => {
+                local.run.panic.get_or_insert(message(error));
+                Err(Stop::Halt(Halt::new(Why::Panicked)))
+            }
         })
     }
 

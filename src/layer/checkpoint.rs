@@ -9,7 +9,7 @@ use crate::{
     exec::{Env, Local, ProofOf},
     never::Never,
     slot::Place,
-    store::{Begun, Durability, Persist, Saving},
+    store::{Begun, Durability, Persist},
 };
 
 /// What a store can do wrong in `E`.
@@ -22,7 +22,7 @@ pub trait Keep<Out, E: Env> {
     where
         E: 'a;
     /// An output whose write is under way.
-    type Saving<'a>: Saving<Out, Self::Writing<'a>, FaultOf<E>>
+    type Saving<'a>
     where
         E: 'a;
     /// An output on its way out of the store.
@@ -43,11 +43,29 @@ pub trait Keep<Out, E: Env> {
         value: &Out,
     ) -> Begun<Result<(), FaultOf<E>>, Self::Writing<'a>>;
 
+    /// An output that waits for its write.
+    fn saving<'a>(value: Out, write: Self::Writing<'a>) -> Self::Saving<'a>
+    where
+        E: 'a;
+
+    /// Waits for the write.
+    fn poll_save<'a>(
+        saving: Pin<&mut Self::Saving<'a>>,
+        local: &mut Local<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<Out, FaultOf<E>>>
+    where
+        E: 'a;
+
     /// Begins to read the output.
     fn load<'a>(proof: Self::Proof, id: &'static str, at: Place, local: &mut Local<'a, E>) -> Self::Loading<'a>;
 
     /// Polls the read.
-    fn poll_load<'a>(loading: Pin<&mut Self::Loading<'a>>, task: &mut Context<'_>) -> Poll<Result<Out, FaultOf<E>>>
+    fn poll_load<'a>(
+        loading: Pin<&mut Self::Loading<'a>>,
+        local: &mut Local<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<Out, FaultOf<E>>>
     where
         E: 'a;
 }
@@ -115,7 +133,31 @@ where
         local: &mut Local<'a, E>,
         value: &Out,
     ) -> Begun<Result<(), FaultOf<E>>, Self::Writing<'a>> {
-        if STORED || at.last { E::Store::save(&mut local.session, at.output(id), value) } else { Begun::Done(Ok(())) }
+        if STORED || at.last {
+            E::Store::save(&mut local.session, at.output(id), value, None)
+        } else {
+            Begun::Done(Ok(()))
+        }
+    }
+
+    #[inline(always)]
+    fn saving<'a>(value: Out, write: Self::Writing<'a>) -> Self::Saving<'a>
+    where
+        E: 'a,
+    {
+        E::Store::saving(value, write)
+    }
+
+    #[inline(always)]
+    fn poll_save<'a>(
+        saving: Pin<&mut Self::Saving<'a>>,
+        local: &mut Local<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<Out, FaultOf<E>>>
+    where
+        E: 'a,
+    {
+        E::Store::poll_save(saving, &mut local.session, task)
     }
 
     #[inline(always)]
@@ -124,11 +166,15 @@ where
     }
 
     #[inline(always)]
-    fn poll_load<'a>(loading: Pin<&mut Self::Loading<'a>>, task: &mut Context<'_>) -> Poll<Result<Out, FaultOf<E>>>
+    fn poll_load<'a>(
+        loading: Pin<&mut Self::Loading<'a>>,
+        local: &mut Local<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<Out, FaultOf<E>>>
     where
         E: 'a,
     {
-        E::Store::poll_load(loading, task)
+        E::Store::poll_load(loading, &mut local.session, task)
     }
 }
 
@@ -158,12 +204,36 @@ impl<Out, E: Env> Keep<Out, E> for Inner {
     }
 
     #[inline(always)]
+    fn saving<'a>(_: Out, write: Never<()>) -> Never<Out>
+    where
+        E: 'a,
+    {
+        write.absurd()
+    }
+
+    #[inline(always)]
+    fn poll_save<'a>(
+        saving: Pin<&mut Never<Out>>,
+        _: &mut Local<'a, E>,
+        _: &mut Context<'_>,
+    ) -> Poll<Result<Out, FaultOf<E>>>
+    where
+        E: 'a,
+    {
+        saving.absurd()
+    }
+
+    #[inline(always)]
     fn load<'a>(proof: Self::Proof, _: &'static str, _: Place, _: &mut Local<'a, E>) -> Never<Out> {
         match proof {}
     }
 
     #[inline(always)]
-    fn poll_load<'a>(loading: Pin<&mut Never<Out>>, _: &mut Context<'_>) -> Poll<Result<Out, FaultOf<E>>>
+    fn poll_load<'a>(
+        loading: Pin<&mut Never<Out>>,
+        _: &mut Local<'a, E>,
+        _: &mut Context<'_>,
+    ) -> Poll<Result<Out, FaultOf<E>>>
     where
         E: 'a,
     {

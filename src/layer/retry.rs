@@ -31,7 +31,7 @@ pub trait Retries<In, Er, E: Env> {
     where
         E: 'a;
     /// What throwing away the last attempt waits for.
-    type Clearing<'a>: Future<Output = Result<(), FaultOf<E>>>
+    type Clearing<'a>
     where
         E: 'a;
 
@@ -63,6 +63,15 @@ pub trait Retries<In, Er, E: Env> {
         cx: Cx<'a, E>,
         local: &mut Local<'a, E>,
     ) -> Begun<Result<(), FaultOf<E>>, Self::Clearing<'a>>;
+
+    /// Waits for that.
+    fn poll_clear<'a>(
+        clearing: Pin<&mut Self::Clearing<'a>>,
+        local: &mut Local<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<(), FaultOf<E>>>
+    where
+        E: 'a;
 
     /// The input of another attempt, or nothing where there was none.
     fn input(kept: &Self::Kept) -> Option<In>;
@@ -109,7 +118,7 @@ macro_rules! not_again {
             type Kept = ();
             type Tally = ();
             type Wait<'a> = Never<()> where E: 'a;
-            type Clearing<'a> = Never<Result<(), FaultOf<E>>> where E: 'a;
+            type Clearing<'a> = Never<()> where E: 'a;
 
             #[inline(always)]
             fn keep(&self, _: &In, _: Cx<'_, E>) {}
@@ -144,6 +153,18 @@ macro_rules! not_again {
                 _: &mut Local<'a, E>,
             ) -> Begun<Result<(), FaultOf<E>>, Self::Clearing<'a>> {
                 Begun::Done(Ok(()))
+            }
+
+            #[inline(always)]
+            fn poll_clear<'a>(
+                clearing: Pin<&mut Never<()>>,
+                _: &mut Local<'a, E>,
+                _: &mut Context<'_>,
+            ) -> Poll<Result<(), FaultOf<E>>>
+            where
+                E: 'a,
+            {
+                clearing.absurd()
             }
 
             #[inline(always)]
@@ -213,13 +234,25 @@ where
     }
 
     #[inline(always)]
+    fn poll_clear<'a>(
+        clearing: Pin<&mut Self::Clearing<'a>>,
+        local: &mut Local<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<(), FaultOf<E>>>
+    where
+        E: 'a,
+    {
+        <E::Policy as Retries<In, Er, E>>::poll_clear(clearing, local, task)
+    }
+
+    #[inline(always)]
     fn input(kept: &Self::Kept) -> Option<In> {
         <E::Policy as Retries<In, Er, E>>::input(kept)
     }
 }
 
 macro_rules! as_the_map_says {
-    ($name:ty, $map:expr, $clearing:ty, $clear:expr) => {
+    ($name:ty, $map:expr, $clearing:ty, $clear:expr, $poll:expr) => {
         impl<In, Er, E> Retries<In, Er, E> for $name
         where
             In: Repeatable,
@@ -280,6 +313,18 @@ macro_rules! as_the_map_says {
                 $clear(body, at, local)
             }
 
+            #[inline(always)]
+            fn poll_clear<'a>(
+                clearing: Pin<&mut Self::Clearing<'a>>,
+                local: &mut Local<'a, E>,
+                task: &mut Context<'_>,
+            ) -> Poll<Result<(), FaultOf<E>>>
+            where
+                E: 'a,
+            {
+                $poll(clearing, local, task)
+            }
+
             #[inline]
             fn input(kept: &Option<In>) -> Option<In> {
                 kept.as_ref().map(In::again)
@@ -288,8 +333,20 @@ macro_rules! as_the_map_says {
     };
 }
 
-as_the_map_says!(PolicyMap, |map| map, Never<Result<(), FaultOf<E>>>, |_, _, _| Begun::Done(Ok(())));
-as_the_map_says!(FromStart, |from_start| &from_start.0, <E::Store as Durability>::Writing<'a>, clear::<N, E>);
+as_the_map_says!(
+    PolicyMap,
+    |map| map,
+    Never<()>,
+    |_, _, _| Begun::Done(Ok(())),
+    |clearing: Pin<&mut Never<()>>, _, _| clearing.absurd()
+);
+as_the_map_says!(
+    FromStart,
+    |from_start| &from_start.0,
+    <E::Store as Durability>::Writing<'a>,
+    clear::<N, E>,
+    |clearing, local: &mut Local<'a, E>, task| E::Store::poll_write(clearing, &mut local.session, task)
+);
 
 /// Removes every checkpoint of the nodes in `body`: those of this element or iteration, where it is in a collection or loop.
 fn clear<'a, N: Node, E: Env>(

@@ -21,7 +21,7 @@ use crate::{
     exec::{Cx, Detail, Env, Exec, Explain, Local, Node, NodeInfo, Stop, StopOf, Stops, Walk},
     observe::{Reason, Record, Tracer},
     slot::Place,
-    store::{Begun, Saving},
+    store::Begun,
 };
 
 /// A body and what is to be done around it.
@@ -215,7 +215,7 @@ where
                                 Begun::Done(Err(fault)) => {
                                     return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at))));
                                 }
-                                Begun::Pending(write) => phase.set(Phase::Save(Saving::new(out, write))),
+                                Begun::Pending(write) => phase.set(Phase::Save(K::saving(out, write))),
                             }
                             continue;
                         }
@@ -238,17 +238,17 @@ where
                     }
                 }
                 PhaseProj::Clear(clearing) => {
-                    if let Err(fault) = ready!(clearing.poll(task)) {
+                    if let Err(fault) = ready!(R::poll_clear(clearing, local, task)) {
                         return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at))));
                     }
                     let again = ready!(self.again(kept, at, cx, local));
                     phase.set(again);
                 }
                 PhaseProj::Save(saving) => {
-                    return saving.poll(task).map_err(|fault| Stop::Halt(E::Detail::stop(fault, at)));
+                    return K::poll_save(saving, local, task).map_err(|fault| Stop::Halt(E::Detail::stop(fault, at)));
                 }
                 PhaseProj::Load(loading) => {
-                    return K::poll_load(loading, task).map_err(|fault| Stop::Halt(E::Detail::stop(fault, at)));
+                    return K::poll_load(loading, local, task).map_err(|fault| Stop::Halt(E::Detail::stop(fault, at)));
                 }
             }
         }
@@ -265,7 +265,7 @@ where
     ) -> Poll<()> {
         match state.project().phase.project() {
             PhaseProj::Try { body, .. } => self.body.drain(body, self.enter(at), cx, local, task),
-            PhaseProj::Save(saving) => saving.poll(task).map(drop),
+            PhaseProj::Save(saving) => K::poll_save(saving, local, task).map(drop),
             _ => Poll::Ready(()),
         }
     }

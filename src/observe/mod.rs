@@ -12,14 +12,17 @@ use crate::{failure::FailureClass, slot::Place};
 /// Whether and how a run is traced: [`NoTrace`] or, with `alloc`, `ListTrace`.
 pub trait Tracer {
     /// What is being written.
-    type Log;
+    type Log: Default;
     /// What is remembered of the beginning of an attempt.
     type Mark: Copy;
     /// What was written, when the run is over.
     type Finished;
 
-    /// Begins to write.
-    fn begin(&self, now: impl FnOnce() -> Duration) -> Self::Log;
+    /// Whether anything is written at all.
+    const ENABLED: bool;
+
+    /// Notes when the run begins.
+    fn begin(&self, log: &mut Self::Log, now: impl FnOnce() -> Duration);
 
     /// Remembers the beginning of an attempt.
     fn mark(&self, now: impl FnOnce() -> Duration) -> Self::Mark;
@@ -66,8 +69,10 @@ impl Tracer for NoTrace {
     type Mark = ();
     type Finished = ();
 
+    const ENABLED: bool = false;
+
     #[inline(always)]
-    fn begin(&self, _: impl FnOnce() -> Duration) {}
+    fn begin(&self, (): &mut (), _: impl FnOnce() -> Duration) {}
 
     #[inline(always)]
     fn mark(&self, _: impl FnOnce() -> Duration) {}

@@ -75,8 +75,6 @@ pub enum Cause<E> {
         /// The fingerprint of the nodes at hand.
         now: u64,
     },
-    /// The run has a checkpoint of a node that the pipeline does not have.
-    StrayNode(NodeName),
     /// The pipeline has no node of the name given to `resume_from`.
     UnknownNode(NodeName),
 }
@@ -92,17 +90,27 @@ impl fmt::Display for PanicMessage {
 }
 
 impl<E> Cause<E> {
-    fn of(why: Why) -> Self {
-        match why {
-            Why::TimedOut { limit } => Self::TimedOut { limit },
-            Why::Deadline { limit } => Self::Deadline { limit },
-            Why::Panicked(message) => Self::Panicked(PanicMessage(message)),
-            Why::Store(StoreFault::Store(error)) => Self::Store(error),
-            Why::Store(StoreFault::Checkpoint(error)) => Self::Checkpoint(error),
-            Why::Store(StoreFault::OtherInput) => Self::OtherInput,
-            Why::Store(StoreFault::OtherPipeline { stored, now }) => Self::OtherPipeline { stored, now },
-            Why::Store(StoreFault::StrayNode(id)) => Self::StrayNode(id),
-            Why::Store(StoreFault::UnknownNode(id)) => Self::UnknownNode(id),
+    fn of(why: Why, fault: Option<StoreFault>, panic: Option<Text<120>>) -> Self {
+        match (why, fault) {
+            (Why::TimedOut { limit }, _) => Self::TimedOut { limit },
+            (Why::Deadline { limit }, _) => Self::Deadline { limit },
+            (Why::Panicked, _) => Self::Panicked(PanicMessage(panic.unwrap_or_default())),
+            (Why::Store, Some(StoreFault::Checkpoint(error))) => Self::Checkpoint(error),
+            (Why::Store, Some(StoreFault::OtherInput)) => Self::OtherInput,
+            (Why::Store, Some(StoreFault::OtherPipeline { stored, now })) => Self::OtherPipeline { stored, now },
+            (Why::Store, Some(StoreFault::UnknownNode(id))) => Self::UnknownNode(id),
+            (Why::Store, Some(StoreFault::Store(error))) => Self::Store(error),
+            // A fault is always noted where it arises.
+            (Why::Store, None) => Self::Store(StoreError::new(StoreErrorKind::Unavailable)),
+        }
+    }
+
+    /// What a stop means that is not a node's own error.
+    fn class(&self) -> FailureClass {
+        match self {
+            Self::TimedOut { .. } | Self::Deadline { .. } | Self::Store(_) => FailureClass::Recoverable,
+            Self::Error(_) => FailureClass::Ambiguous,
+            _ => FailureClass::Terminal,
         }
     }
 }
@@ -121,9 +129,6 @@ impl<E> fmt::Display for Cause<E> {
                 f,
                 "the run was begun with a pipeline of other nodes (fingerprint {stored:016x}, this one is {now:016x})"
             ),
-            Self::StrayNode(id) => {
-                write!(f, "the run has a checkpoint of node `{id}`, which this pipeline does not have")
-            }
             Self::UnknownNode(id) => write!(f, "the pipeline has no node `{id}`"),
         }
     }
@@ -134,7 +139,7 @@ impl<E, T> Halted<E, T> {
     fn advice(&self) -> &'static str {
         match &self.cause {
             Cause::OtherInput => "take another id, or give the input that it was begun with",
-            Cause::OtherPipeline { .. } | Cause::StrayNode(_) => {
+            Cause::OtherPipeline { .. } => {
                 "resume it with the pipeline that it was begun with (`.was(\"old id\")` on a renamed node), or `forget` it"
             }
             Cause::UnknownNode(_) => "`describe()` lists the ids",
@@ -184,22 +189,22 @@ pub trait Outcomes<Out, Er, T>: Detail {
     type Ended;
 
     /// With an output.
-    fn completed(output: Out, run: Self::Run, trace: T, now: Duration) -> Self::Ended;
+    fn completed(output: Out, run: &Self::Run, trace: T, now: Duration) -> Self::Ended;
 
     /// Without one.
-    fn halted(stop: Stop<Er, Self>, run: Self::Run, trace: T, now: Duration, durable: bool) -> Self::Ended;
+    fn halted(stop: Stop<Er, Self>, run: &mut Self::Run, trace: T, now: Duration, store: StoreSays) -> Self::Ended;
 }
 
 impl<Out, Er, T> Outcomes<Out, Er, T> for Bare {
     type Ended = Result<Out, Er>;
 
     #[inline(always)]
-    fn completed(output: Out, (): (), _: T, _: Duration) -> Result<Out, Er> {
+    fn completed(output: Out, (): &(), _: T, _: Duration) -> Result<Out, Er> {
         Ok(output)
     }
 
     #[inline(always)]
-    fn halted(stop: Stop<Er, Self>, (): (), _: T, _: Duration, _: bool) -> Result<Out, Er> {
+    fn halted(stop: Stop<Er, Self>, (): &mut (), _: T, _: Duration, _: StoreSays) -> Result<Out, Er> {
         match stop {
             Stop::Error(error, ()) => Err(error),
         }
@@ -215,19 +220,28 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
     type Ended = Result<Completed<Out, T>, Halted<Er, T>>;
 
     #[inline]
-    fn completed(output: Out, run: RunInfo, trace: T, now: Duration) -> Self::Ended {
+    fn completed(output: Out, run: &RunInfo, trace: T, now: Duration) -> Self::Ended {
         let status = if run.resumed { RunStatus::Resumed } else { RunStatus::Completed };
-        Ok(Completed { output, report: report(&run, status, now), trace })
+        Ok(Completed { output, report: report(run, status, now), trace })
     }
 
     #[cold]
-    fn halted(stop: Stop<Er, Self>, run: RunInfo, trace: T, now: Duration, durable: bool) -> Self::Ended {
-        let (info, class, cause) = match stop {
-            Stop::Error(error, info) => (info, info.class.unwrap_or(FailureClass::Ambiguous), Cause::Error(error)),
-            Stop::Halt(Halt { why, info }) => (info, why.class(), Cause::of(why)),
+    fn halted(stop: Stop<Er, Self>, run: &mut RunInfo, trace: T, now: Duration, store: StoreSays) -> Self::Ended {
+        let (info, cause) = match stop {
+            Stop::Error(error, info) => (info, Cause::Error(error)),
+            Stop::Halt(Halt { why, info }) => (info, Cause::of(why, store.fault, run.take_panic())),
         };
+        let class = info.class.unwrap_or_else(|| cause.class());
         let status = if class == FailureClass::Terminal { RunStatus::Failed } else { RunStatus::Partial };
         let attempt = if info.node.is_some() { info.attempt } else { 0 };
-        Err(Halted { node: info.node, attempt, class, cause, report: report(&run, status, now), trace, durable })
+        let report = report(run, status, now);
+        Err(Halted { node: info.node, attempt, class, cause, report, trace, durable: store.durable })
     }
+}
+
+/// What the store has to say at the end of a run that stopped.
+#[derive(Debug)]
+pub struct StoreSays {
+    pub(super) durable: bool,
+    pub(super) fault: Option<StoreFault>,
 }

@@ -3,16 +3,17 @@
 use core::{
     fmt,
     future::Future,
+    num::NonZeroU64,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 
 use pin_project::pin_project;
 
-use super::outcome::Outcomes;
+use super::outcome::{Outcomes, StoreSays};
 use crate::{
     describe::{Description, dependents},
-    exec::{Cx, Detail, Env, Exec, Fresh, Full, Local, Node, RunInfo, Stop, Stops},
+    exec::{Cx, Detail, Env, Exec, Fresh, Full, Local, Node, ProofOf, RunInfo, Stop, StopOf, Stops},
     observe::Tracer,
     pipeline::Sealed,
     run::RunId,
@@ -69,7 +70,7 @@ use crate::{
 pub struct Runner<N, E> {
     pub(crate) node: Sealed<N>,
     pub(crate) env: E,
-    pub(crate) shape: u64,
+    pub(crate) shape: NonZeroU64,
 }
 
 impl<N, E> fmt::Debug for Runner<N, E> {
@@ -226,6 +227,7 @@ enum How<'a, In, P> {
 #[pin_project]
 pub struct Run<'a, N: Exec<E> + 'a, E: Env + 'a> {
     runner: &'a Runner<N, E>,
+    local: Local<'a, E>,
     #[pin]
     phase: PhaseOf<'a, N, E>,
 }
@@ -238,26 +240,25 @@ impl<N: Exec<E>, E: Env> fmt::Debug for Run<'_, N, E> {
 
 /// What a run is doing.
 #[pin_project(project = PhaseProj, project_replace = PhaseOwned)]
-enum Phase<R, H, O, L, W, S> {
+enum Phase<H, O, W, S> {
     /// It was not polled yet.
-    Begin { run: R, how: H },
+    Begin { how: H },
     /// It waits for the store to open.
     Opening {
-        run: R,
         how: H,
         #[pin]
         opening: O,
     },
+    /// The run exists already and is to be looked into.
+    Looking { how: H },
     /// It reads or writes what has to be known or kept before the first node.
     Preparing {
-        local: L,
         how: H,
         #[pin]
         work: W,
     },
     /// The nodes are at work.
     Running {
-        local: L,
         #[pin]
         state: S,
     },
@@ -274,25 +275,23 @@ enum Work<W, R> {
 }
 
 type PhaseOf<'a, N, E> = Phase<
-    <<E as Env>::Detail as Detail>::Run,
     How<'a, <N as Node>::In, ProofOf<E>>,
     <<E as Env>::Store as Durability>::Opening<'a>,
-    Local<'a, E>,
     Work<<<E as Env>::Store as Durability>::Writing<'a>, <<E as Env>::Store as Durability>::Reading<'a>>,
     <N as Exec<E>>::State<'a>,
 >;
 
-type ProofOf<E> = <<E as Env>::Store as Durability>::Proof;
 type FaultOf<E> = <<E as Env>::Store as Durability>::Fault;
 type RunOf<E> = <<E as Env>::Detail as Detail>::Run;
 
 /// What comes after a step of the preparation: another phase, or the end of a run that cannot begin.
-type Next<'a, N, E> = Result<PhaseOf<'a, N, E>, (RunOf<E>, FaultOf<E>)>;
+type Next<'a, N, E> = Result<PhaseOf<'a, N, E>, FaultOf<E>>;
 
 impl<'a, N: Exec<E>, E: Env> Run<'a, N, E> {
     #[inline(always)]
     fn new(runner: &'a Runner<N, E>, run: RunOf<E>, how: How<'a, N::In, ProofOf<E>>) -> Self {
-        Self { runner, phase: Phase::Begin { run, how } }
+        let local = Local { session: Default::default(), run, log: Default::default() };
+        Self { runner, local, phase: Phase::Begin { how } }
     }
 }
 
@@ -309,29 +308,41 @@ where
     fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let runner: &'a Runner<N, E> = this.runner;
-        let mut phase = this.phase;
+        let (mut phase, local) = (this.phase, this.local);
         let cx = Cx { env: &runner.env };
-        if !matches!(*phase, Phase::Running { .. })
-            && let Err((run, fault)) = ready!(runner.prepare(phase.as_mut(), cx, task))
+        let ended = if !matches!(*phase, Phase::Running { .. })
+            && let Err(fault) = ready!(runner.prepare(phase.as_mut(), local, cx, task))
         {
-            let stop = Stop::Halt(E::Detail::stop(fault, Place::FIRST));
-            let trace = runner.env.trace();
-            let trace = trace.finish(trace.begin(|| cx.now()));
-            let durable = E::Store::DURABLE;
-            return Poll::Ready(E::Detail::halted(stop, run, trace, cx.now(), durable));
+            Err(Stop::Halt(E::Detail::stop(fault, Place::FIRST)))
+        } else {
+            let PhaseProj::Running { state } = phase.as_mut().project() else { return Poll::Pending };
+            ready!(runner.node.node.poll(state, Place::FIRST, cx, local, task))
+        };
+        phase.set(Phase::Over);
+        Poll::Ready(end::<N, E>(ended, local, cx))
+    }
+}
+
+/// Gives the run back to the store and says how it ended.
+#[inline(always)]
+fn end<N, E>(ended: Result<N::Out, StopOf<N, E>>, local: &mut Local<'_, E>, cx: Cx<'_, E>) -> EndedOf<N, E>
+where
+    E: Env,
+    N: Node,
+    E::Detail: Outcomes<N::Out, N::Error, <E::Trace as Tracer>::Finished>,
+{
+    let trace = cx.env.trace().finish(core::mem::take(&mut local.log));
+    match ended {
+        Ok(output) => {
+            E::Store::finished(&mut local.session);
+            local.session = Default::default();
+            E::Detail::completed(output, &local.run, trace, cx.now())
         }
-        let PhaseProj::Running { local, state } = phase.as_mut().project() else { return Poll::Pending };
-        let ended = ready!(runner.node.node.poll(state, Place::FIRST, cx, local, task));
-        let PhaseOwned::Running { local, .. } = phase.project_replace(Phase::Over) else { return Poll::Pending };
-        let Local { mut session, run, log } = local;
-        let trace = runner.env.trace().finish(log);
-        Poll::Ready(match ended {
-            Ok(output) => {
-                E::Store::finished(&mut session);
-                E::Detail::completed(output, run, trace, cx.now())
-            }
-            Err(stop) => E::Detail::halted(stop, run, trace, cx.now(), E::Store::DURABLE),
-        })
+        Err(stop) => {
+            let store = StoreSays { durable: E::Store::DURABLE, fault: E::Store::take_fault(&mut local.session) };
+            local.session = Default::default();
+            E::Detail::halted(stop, &mut local.run, trace, cx.now(), store)
+        }
     }
 }
 
@@ -342,52 +353,80 @@ where
     E::Store: Persist<N::In>,
 {
     /// Goes on until the nodes are at work, or until it has to wait.
+    ///
+    /// What a fresh run does is inlined; what only a store can make necessary is a function of its own.
     #[inline(always)]
     fn prepare<'a>(
         &'a self,
         mut phase: Pin<&mut PhaseOf<'a, N, E>>,
+        local: &mut Local<'a, E>,
         cx: Cx<'a, E>,
         task: &mut Context<'_>,
-    ) -> Poll<Result<(), (RunOf<E>, FaultOf<E>)>> {
+    ) -> Poll<Result<(), FaultOf<E>>> {
+        if matches!(*phase, Phase::Begin { .. })
+            && let PhaseOwned::Begin { how } = phase.as_mut().project_replace(Phase::Over)
+        {
+            let access = if matches!(how, How::Start(_)) { Access::Create } else { Access::Existing };
+            let next = match self.env.store().open(&mut local.session, E::Detail::id(&local.run), access) {
+                Begun::Done(Ok(())) => self.opened(how, local, cx),
+                Begun::Done(Err(fault)) => Err(fault),
+                Begun::Pending(opening) => Ok(Phase::Opening { how, opening }),
+            };
+            let next = match next {
+                Ok(Phase::Looking { how }) if E::Store::DURABLE => self.look(how, local, cx),
+                next => next,
+            };
+            match next {
+                Ok(Phase::Running { state }) => {
+                    phase.set(Phase::Running { state });
+                    return Poll::Ready(Ok(()));
+                }
+                Ok(next) => phase.set(next),
+                Err(fault) => return Poll::Ready(Err(fault)),
+            }
+        }
+        // Without a store a run that is not at work is over.
+        if E::Store::DURABLE { self.look_into(phase, local, cx, task) } else { Poll::Pending }
+    }
+
+    /// Goes on with the preparation of a run that has to wait for its store, or exists already.
+    #[inline(never)]
+    fn look_into<'a>(
+        &'a self,
+        mut phase: Pin<&mut PhaseOf<'a, N, E>>,
+        local: &mut Local<'a, E>,
+        cx: Cx<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<(), FaultOf<E>>> {
         loop {
             let next = match phase.as_mut().project() {
                 PhaseProj::Running { .. } => return Poll::Ready(Ok(())),
-                PhaseProj::Over => return Poll::Pending,
-                PhaseProj::Begin { .. } => {
-                    let PhaseOwned::Begin { run, how } = phase.as_mut().project_replace(Phase::Over) else {
-                        return Poll::Pending;
-                    };
-                    let access = if matches!(how, How::Start(_)) { Access::Create } else { Access::Existing };
-                    match self.env.store().open(E::Detail::run_id(&run).as_ref(), access) {
-                        Begun::Done(Ok(session)) => self.opened(session, run, how, cx),
-                        Begun::Done(Err(fault)) => Err((run, fault)),
-                        Begun::Pending(opening) => Ok(Phase::Opening { run, how, opening }),
-                    }
-                }
+                // A run that is over is not to be polled again, and one that begins was seen to before.
+                PhaseProj::Begin { .. } | PhaseProj::Over => return Poll::Pending,
                 PhaseProj::Opening { opening, .. } => {
-                    let session = ready!(opening.poll(task));
-                    let PhaseOwned::Opening { run, how, .. } = phase.as_mut().project_replace(Phase::Over) else {
+                    let opened = ready!(E::Store::poll_open(opening, &mut local.session, task));
+                    let PhaseOwned::Opening { how, .. } = phase.as_mut().project_replace(Phase::Over) else {
                         return Poll::Pending;
                     };
-                    match session {
-                        Ok(session) => self.opened(session, run, how, cx),
-                        Err(fault) => Err((run, fault)),
-                    }
+                    opened.and_then(|()| self.opened(how, local, cx))
                 }
-                PhaseProj::Preparing { work, local, how } => {
-                    let done = ready!(self.work(work, local, how, task));
-                    let PhaseOwned::Preparing { local, how, .. } = phase.as_mut().project_replace(Phase::Over) else {
+                PhaseProj::Looking { .. } => {
+                    let PhaseOwned::Looking { how } = phase.as_mut().project_replace(Phase::Over) else {
                         return Poll::Pending;
                     };
-                    match done {
-                        Ok(done) => self.worked(done, local, how, cx),
-                        Err(fault) => Err((local.run, fault)),
-                    }
+                    self.look(how, local, cx)
+                }
+                PhaseProj::Preparing { work, how } => {
+                    let done = ready!(self.work(work, how, local, task));
+                    let PhaseOwned::Preparing { how, .. } = phase.as_mut().project_replace(Phase::Over) else {
+                        return Poll::Pending;
+                    };
+                    done.and_then(|done| self.worked(done, how, local, cx))
                 }
             };
             match next {
                 Ok(next) => phase.set(next),
-                Err(ended) => return Poll::Ready(Err(ended)),
+                Err(fault) => return Poll::Ready(Err(fault)),
             }
         }
     }
@@ -396,156 +435,181 @@ where
     #[inline(always)]
     fn opened<'a>(
         &'a self,
-        session: <E::Store as Durability>::Session<'a>,
-        run: RunOf<E>,
         how: How<'a, N::In, ProofOf<E>>,
+        local: &mut Local<'a, E>,
         cx: Cx<'a, E>,
     ) -> Next<'a, N, E> {
-        let log = self.env.trace().begin(|| cx.now());
-        let mut local = Local { session, run, log };
+        self.env.trace().begin(&mut local.log, || cx.now());
         E::Detail::begin(&mut local.run, || cx.now());
         match how {
-            How::Start(input) => match E::Store::existing(&local.session) {
-                None => match E::Store::save_input(&mut local.session, &input, self.shape) {
+            How::Start(input) if E::Store::existing(&local.session).is_none() => {
+                match E::Store::save(&mut local.session, Slot::INPUT, &input, Some(self.shape)) {
                     Begun::Done(Ok(())) => Ok(self.start(input, local, cx)),
-                    Begun::Done(Err(fault)) => Err((local.run, fault)),
+                    Begun::Done(Err(fault)) => Err(fault),
                     Begun::Pending(write) => {
-                        Ok(Phase::Preparing { local, how: How::Start(input), work: Work::SavingInput(write) })
+                        Ok(Phase::Preparing { how: How::Start(input), work: Work::SavingInput(write) })
                     }
-                },
-                Some(proof) => self.look(proof, local, How::Start(input), cx),
-            },
-            How::Resume(proof) | How::ResumeFrom(proof, _) => self.look(proof, local, how, cx),
+                }
+            }
+            how => Ok(Phase::Looking { how }),
         }
     }
 
     /// The nodes begin with the input.
     #[inline(always)]
-    fn start<'a>(&'a self, input: N::In, mut local: Local<'a, E>, cx: Cx<'a, E>) -> PhaseOf<'a, N, E> {
-        let state = self.node.node.start(input, Place::FIRST, cx, &mut local);
-        Phase::Running { local, state }
+    fn start<'a>(&'a self, input: N::In, local: &mut Local<'a, E>, cx: Cx<'a, E>) -> PhaseOf<'a, N, E> {
+        Phase::Running { state: self.node.node.start(input, Place::FIRST, cx, local) }
     }
 
     /// Looks into a run that exists: whether it belongs to this pipeline and this input, and what its input was where that is
     /// needed.
-    fn look<'a>(
-        &'a self,
-        proof: ProofOf<E>,
-        mut local: Local<'a, E>,
-        how: How<'a, N::In, ProofOf<E>>,
-        cx: Cx<'a, E>,
-    ) -> Next<'a, N, E> {
-        let wanted = self.wanted(&how, &local);
-        match E::Store::load(proof, &mut local.session, Slot::INPUT, |bytes| {
-            self.read_input(proof, bytes, wanted, &how)
-        }) {
-            Begun::Done(Ok(Ok(input))) => self.worked(Done::Input(proof, input), local, how, cx),
-            Begun::Done(Ok(Err(fault)) | Err(fault)) => Err((local.run, fault)),
-            Begun::Pending(read) => Ok(Phase::Preparing { local, how, work: Work::ReadingInput(read) }),
+    // A call of its own, for the loop that waits around it would have every address in it computed beforehand.
+    #[inline(never)]
+    fn look<'a>(&'a self, how: How<'a, N::In, ProofOf<E>>, local: &mut Local<'a, E>, cx: Cx<'a, E>) -> Next<'a, N, E> {
+        let Some(proof) = self.proof(&how, local) else { return Ok(Phase::Over) };
+        let from = self.node.node.resumable(Place::FIRST, local);
+        let read = |bytes: &[u8]| self.read_input(proof, bytes, from.is_none(), &how);
+        match E::Store::load(proof, &mut local.session, Slot::INPUT, read) {
+            Begun::Done(Ok(input)) => self.found(proof, from, input, how, local, cx),
+            Begun::Done(Err(fault)) => Err(fault),
+            Begun::Pending(read) => Ok(Phase::Preparing { how, work: Work::ReadingInput(read) }),
         }
     }
 
-    /// Whether the stored input itself is needed: nothing after it is there to go on from, and it was not given.
-    fn wanted(&self, how: &How<'_, N::In, ProofOf<E>>, local: &Local<'_, E>) -> bool {
-        matches!(how, How::Resume(_)) && self.node.node.resumable(Place::FIRST, local).is_none()
+    /// What proves that the run exists: the call that goes on with it, or else the store.
+    #[inline(always)]
+    fn proof(&self, how: &How<'_, N::In, ProofOf<E>>, local: &Local<'_, E>) -> Option<ProofOf<E>> {
+        match how {
+            How::Resume(proof) | How::ResumeFrom(proof, _) => Some(*proof),
+            How::Start(_) => E::Store::existing(&local.session),
+        }
     }
 
-    /// Checks a stored input and takes it out where it is wanted.
+    /// Checks a stored input and takes it out where it is wanted: where nothing after it is there to go on from, and it was
+    /// not given.
+    #[inline]
     fn read_input(
         &self,
         proof: ProofOf<E>,
         bytes: &[u8],
         wanted: bool,
         how: &How<'_, N::In, ProofOf<E>>,
-    ) -> Result<Option<N::In>, FaultOf<E>> {
-        let fault = |fault| E::Store::fault(proof, fault);
-        let stored = input_fingerprint(bytes).map_err(|error| fault(error.into()))?;
-        if stored != self.shape {
-            // A damaged one is said to be damaged, not to be of another pipeline.
-            E::Store::decode_input(proof, bytes).map(|_: N::In| ())?;
-            return Err(fault(StoreFault::OtherPipeline { stored, now: self.shape }));
+    ) -> Result<Option<N::In>, StoreFault> {
+        let stored = input_fingerprint(bytes)?;
+        if stored != self.shape.get() {
+            return Err(self.other(proof, bytes, stored));
         }
-        if let How::Start(input) = how
-            && !E::Store::same_input(proof, bytes, input)?
-        {
-            return Err(fault(StoreFault::OtherInput));
+        match how {
+            How::Start(input) if !E::Store::same_input(proof, bytes, input)? => Err(StoreFault::OtherInput),
+            How::Resume(_) if wanted => E::Store::decode_input(proof, bytes).map(Some),
+            _ => Ok(None),
         }
-        if wanted { E::Store::decode_input(proof, bytes).map(Some) } else { Ok(None) }
+    }
+
+    /// What is wrong with an input that was not written for this pipeline: a damaged one is said to be damaged.
+    #[cold]
+    fn other(&self, proof: ProofOf<E>, bytes: &[u8], stored: u64) -> StoreFault {
+        match <E::Store as Persist<N::In>>::decode_input(proof, bytes) {
+            Ok(_) => StoreFault::OtherPipeline { stored, now: self.shape.get() },
+            Err(fault) => fault,
+        }
     }
 
     /// Waits for what the preparation waits for.
     fn work<'a>(
         &'a self,
         work: Pin<&mut Work<<E::Store as Durability>::Writing<'a>, <E::Store as Durability>::Reading<'a>>>,
-        local: &Local<'a, E>,
         how: &How<'a, N::In, ProofOf<E>>,
+        local: &mut Local<'a, E>,
         task: &mut Context<'_>,
-    ) -> Poll<Result<Done<N::In, ProofOf<E>>, FaultOf<E>>> {
-        let proof = || match how {
-            How::Resume(proof) | How::ResumeFrom(proof, _) => Some(*proof),
-            How::Start(_) => E::Store::existing(&local.session),
-        };
+    ) -> Poll<Result<Done<N::In>, FaultOf<E>>> {
+        let session = &mut local.session;
         Poll::Ready(match work.project() {
-            WorkProj::SavingInput(write) => ready!(write.poll(task)).map(|()| Done::Saved),
-            WorkProj::Discarding(write) => ready!(write.poll(task)).map(|()| Done::Discarded),
-            WorkProj::ReadingInput(read) => {
-                let bytes = ready!(read.poll(task))?;
-                let Some(proof) = proof() else { return Poll::Pending };
-                let wanted = self.wanted(how, local);
-                self.read_input(proof, bytes.as_ref(), wanted, how).map(|input| Done::Input(proof, input))
+            WorkProj::SavingInput(write) | WorkProj::Discarding(write) => {
+                ready!(E::Store::poll_write(write, session, task)).map(|()| Done::Written)
+            }
+            WorkProj::ReadingInput(reading) => {
+                let Some(proof) = self.proof(how, local) else { return Poll::Pending };
+                let wanted = self.node.node.resumable(Place::FIRST, local).is_none();
+                let read = |bytes: &[u8]| self.read_input(proof, bytes, wanted, how);
+                ready!(E::Store::poll_read(reading, &mut local.session, task, read)).map(Done::Read)
             }
         })
     }
 
-    /// Goes on after a step of the preparation.
+    /// Goes on after a step of the preparation that had to be waited for.
     fn worked<'a>(
         &'a self,
-        done: Done<N::In, ProofOf<E>>,
-        mut local: Local<'a, E>,
+        done: Done<N::In>,
         how: How<'a, N::In, ProofOf<E>>,
+        local: &mut Local<'a, E>,
         cx: Cx<'a, E>,
     ) -> Next<'a, N, E> {
         match (done, how) {
-            (Done::Saved, How::Start(input)) => Ok(self.start(input, local, cx)),
-            (Done::Input(proof, _), How::ResumeFrom(_, from)) => {
-                if !dependents(&self.node, from, |_| ()) {
-                    return Err((local.run, E::Store::fault(proof, StoreFault::UnknownNode(NodeName::of(from)))));
+            (Done::Written, How::Start(input)) => Ok(self.start(input, local, cx)),
+            (Done::Written, how) => Ok(Phase::Looking { how }),
+            (Done::Read(input), how) => match self.proof(&how, local) {
+                Some(proof) => {
+                    let from = self.node.node.resumable(Place::FIRST, local);
+                    self.found(proof, from, input, how, local, cx)
                 }
-                let doomed = |slot: Slot<'_>| {
-                    let mut hit = false;
-                    dependents(&self.node, from, |node| hit |= node.is(slot.node));
-                    hit && slot.kind != SlotKind::Input
-                };
-                match E::Store::discard(proof, &mut local.session, doomed) {
-                    Begun::Done(Ok(())) => self.worked(Done::Discarded, local, How::Resume(proof), cx),
-                    Begun::Done(Err(fault)) => Err((local.run, fault)),
-                    Begun::Pending(write) => {
-                        Ok(Phase::Preparing { local, how: How::Resume(proof), work: Work::Discarding(write) })
-                    }
-                }
-            }
-            (Done::Input(proof, stored), how) => {
-                let given = if let How::Start(input) = how { Some(input) } else { stored };
-                self.go_on(proof, given, local, cx)
-            }
-            (_, How::Resume(proof) | How::ResumeFrom(proof, _)) => self.look(proof, local, How::Resume(proof), cx),
-            // Only a resume discards.
-            (Done::Discarded, How::Start(input)) => Ok(self.start(input, local, cx)),
+                None => Ok(Phase::Over),
+            },
         }
     }
 
-    /// The nodes go on from what the store holds.
-    fn go_on<'a>(
+    /// The run belongs to this pipeline: its nodes go on from what the store holds.
+    #[inline]
+    fn found<'a>(
         &'a self,
         proof: ProofOf<E>,
-        input: Option<N::In>,
-        mut local: Local<'a, E>,
+        from: Option<N::Proof>,
+        stored: Option<N::In>,
+        how: How<'a, N::In, ProofOf<E>>,
+        local: &mut Local<'a, E>,
         cx: Cx<'a, E>,
     ) -> Next<'a, N, E> {
-        if let Some(stray) = self.stray(&local) {
-            return Err((local.run, E::Store::fault(proof, StoreFault::StrayNode(stray))));
+        let given = match how {
+            How::ResumeFrom(_, node) => return self.forget_from(proof, node, local),
+            How::Start(input) => Some(input),
+            How::Resume(_) => stored,
+        };
+        let restored = self.restored(local);
+        E::Detail::resumed(&mut local.run, restored);
+        Ok(match (from, given) {
+            (Some(from), _) => Phase::Running { state: self.node.node.resume(from, Place::FIRST, cx, local) },
+            (None, Some(input)) => self.start(input, local, cx),
+            // The input is read where nothing after it is there, so there is one or the other.
+            (None, None) => Phase::Over,
+        })
+    }
+
+    /// Forgets a node and all that depends on it, after which the run is looked into again.
+    fn forget_from<'a>(&'a self, proof: ProofOf<E>, from: &str, local: &mut Local<'a, E>) -> Next<'a, N, E> {
+        if !dependents(&self.node, from, |_| ()) {
+            let unknown = StoreFault::UnknownNode(NodeName::of(from));
+            return Err(E::Store::fault(proof, &mut local.session, unknown));
         }
+        let doomed = |slot: Slot<'_>| {
+            let mut hit = false;
+            dependents(&self.node, from, |node| hit |= node.is(slot.node));
+            hit && slot.kind != SlotKind::Input
+        };
+        let how = How::Resume(proof);
+        match E::Store::discard(proof, &mut local.session, doomed) {
+            Begun::Done(Ok(())) => Ok(Phase::Looking { how }),
+            Begun::Done(Err(fault)) => Err(fault),
+            Begun::Pending(write) => Ok(Phase::Preparing { how, work: Work::Discarding(write) }),
+        }
+    }
+
+    /// How many nodes need not run; the trace is told which.
+    #[inline]
+    fn restored(&self, local: &mut Local<'_, E>) -> u16 {
         let mut restored = 0_u16;
+        if !<E::Trace as Tracer>::ENABLED {
+            return u16::try_from(E::Store::outputs(&local.session)).unwrap_or(u16::MAX);
+        }
         let mut place = Place::FIRST;
         self.describe().nodes(|node| {
             if local.holds(node.id, place).is_some() || node.was.is_some_and(|was| local.holds(was, place).is_some()) {
@@ -554,33 +618,14 @@ where
             }
             place = place.skip(1);
         });
-        E::Detail::resumed(&mut local.run, restored);
-        match (self.node.node.resumable(Place::FIRST, &local), input) {
-            (Some(from), _) => {
-                let state = self.node.node.resume(from, Place::FIRST, cx, &mut local);
-                Ok(Phase::Running { local, state })
-            }
-            (None, Some(input)) => Ok(self.start(input, local, cx)),
-            // The input was read where nothing after it was there, so this is asked once more and then answered.
-            (None, None) => self.look(proof, local, How::Resume(proof), cx),
-        }
-    }
-
-    /// A node of which the store holds something and the pipeline knows nothing.
-    fn stray(&self, local: &Local<'_, E>) -> Option<NodeName> {
-        let mut stray = None;
-        E::Store::each_slot(&local.session, |slot| {
-            if slot.kind != SlotKind::Input && stray.is_none() && !crate::exec::contains(&self.node.node, slot.node) {
-                stray = Some(NodeName::of(slot.node));
-            }
-        });
-        stray
+        restored
     }
 }
 
 /// A step of the preparation that is done.
-enum Done<In, P> {
-    Saved,
-    Discarded,
-    Input(P, Option<In>),
+enum Done<In> {
+    /// Something was written.
+    Written,
+    /// The stored input was found right, and is here where it is wanted.
+    Read(Option<In>),
 }

@@ -8,8 +8,9 @@
 //! crc      4 bytes   CRC-32/ISO-HDLC of all before it, little endian
 //! ```
 
-use core::fmt;
+use core::{fmt, marker::PhantomData, num::NonZeroU64};
 
+use postcard::ser_flavors::Flavor;
 use postcard_schema::{Schema, key::Key};
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -22,7 +23,25 @@ const VERSION_AND_SCHEMA: usize = 9;
 const SHAPE: usize = 8;
 const CRC: usize = 4;
 
-static CHECKSUM: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+// A constant, not a static: so the compiler sees the parameters of the algorithm and drops the branches for others.
+const CHECKSUM: &crc::Crc<u32> = &crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
+
+/// What every checkpoint of a `T` begins with.
+struct Header<T>(PhantomData<T>);
+
+impl<T: Payload> Header<T> {
+    const BYTES: [u8; VERSION_AND_SCHEMA] = {
+        let [a, b, c, d, e, f, g, h] = T::SCHEMA_KEY.to_le_bytes();
+        [FORMAT_VERSION, a, b, c, d, e, f, g, h]
+    };
+
+    /// The checksum so far, so that a run never computes it over these bytes.
+    const DIGEST: crc::Digest<'static, u32> = {
+        let mut digest = CHECKSUM.digest();
+        digest.update(&Self::BYTES);
+        digest
+    };
+}
 
 /// A value that can be kept in a store and comes back: everything that is `Serialize`, `DeserializeOwned` and `Schema`.
 ///
@@ -122,7 +141,7 @@ pub enum CheckpointFault {
 /// # Errors
 /// When the value cannot be serialised.
 pub fn encoded_len<T: Payload>(value: &T) -> Result<usize, EncodeError> {
-    Value(value).encoded_len()
+    Value::output(value).encoded_len()
 }
 
 /// Writes the checkpoint of `value` to the front of `buffer` and returns its length.
@@ -139,53 +158,46 @@ pub fn encoded_len<T: Payload>(value: &T) -> Result<usize, EncodeError> {
 /// When `buffer` is too short or the value cannot be serialised.
 #[inline]
 pub fn encode<T: Payload>(value: &T, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-    Value(value).encode(buffer)
+    Value::output(value).encode(buffer)
 }
 
 /// Reads a checkpoint that [`encode`] wrote.
 ///
 /// # Errors
 /// When the bytes are not a whole checkpoint of a `T`.
-#[inline]
+#[inline(always)]
 pub fn decode<T: Payload>(bytes: &[u8]) -> Result<T, CheckpointFault> {
     let body = verified::<T>(bytes)?;
     payload(body.get(VERSION_AND_SCHEMA..).unwrap_or_default())
 }
 
-/// A node's output on its way into a store.
+/// A value on its way into a store: a node's output or, with the shape of the pipeline that it is for, a run's input.
 #[derive(Debug)]
-pub(crate) struct Value<'v, T>(pub(crate) &'v T);
+pub(crate) struct Value<'v, T> {
+    pub(crate) value: &'v T,
+    pub(crate) shape: Option<NonZeroU64>,
+}
+
+impl<'v, T> Value<'v, T> {
+    const fn output(value: &'v T) -> Self {
+        Self { value, shape: None }
+    }
+}
 
 impl<T: Payload> Encode for Value<'_, T> {
     fn encoded_len(&self) -> Result<usize, EncodeError> {
-        size(self.0, VERSION_AND_SCHEMA)
+        let header = if self.shape.is_some() { VERSION_AND_SCHEMA + SHAPE } else { VERSION_AND_SCHEMA };
+        let payload = postcard::experimental::serialized_size(self.value).map_err(|_| EncodeError::Unserialisable)?;
+        Ok(header + payload + CRC)
     }
 
     #[inline]
     fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-        write(self.0, None, buffer)
+        write(self.value, self.shape, buffer)
     }
 }
 
-/// A run's input on its way into a store, with the shape of the pipeline that it is for.
-#[derive(Debug)]
-pub(crate) struct InputValue<'v, T> {
-    pub(crate) value: &'v T,
-    pub(crate) shape: u64,
-}
-
-impl<T: Payload> Encode for InputValue<'_, T> {
-    fn encoded_len(&self) -> Result<usize, EncodeError> {
-        size(self.value, VERSION_AND_SCHEMA + SHAPE)
-    }
-
-    #[inline]
-    fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-        write(self.value, Some(self.shape), buffer)
-    }
-}
-
-#[inline]
+#[inline(always)]
 pub(crate) fn decode_value<T: Payload>(bytes: &[u8], node: &'static str) -> Result<T, CheckpointError> {
     decode(bytes).map_err(|fault| CheckpointError { node: Some(node), fault })
 }
@@ -215,40 +227,70 @@ pub(crate) fn check_input<T: Payload>(bytes: &[u8], value: &T) -> Result<bool, C
     Ok(postcard::serialize_with_flavor(value, Compare { expected: stored }).unwrap_or(false))
 }
 
-fn size<T: Serialize>(value: &T, header: usize) -> Result<usize, EncodeError> {
-    let payload = postcard::experimental::serialized_size(value).map_err(|_| EncodeError::Unserialisable)?;
-    Ok(header + payload + CRC)
-}
-
-#[inline]
-fn write<T: Payload>(value: &T, shape: Option<u64>, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-    let (header, mut rest) = buffer.split_at_mut_checked(VERSION_AND_SCHEMA).ok_or(EncodeError::NoRoom)?;
-    let [version, schema @ ..] = header else { return Err(EncodeError::NoRoom) };
-    *version = FORMAT_VERSION;
-    schema.copy_from_slice(&T::SCHEMA_KEY.to_le_bytes());
-    let mut start = VERSION_AND_SCHEMA;
+// One call of its own: whoever calls it inlined several times over would keep the serialiser from being inlined in it.
+#[inline(never)]
+fn write<T: Payload>(value: &T, shape: Option<NonZeroU64>, buffer: &mut [u8]) -> Result<usize, EncodeError> {
+    let room = buffer.len();
+    let (header, rest) = buffer.split_first_chunk_mut().ok_or(EncodeError::NoRoom)?;
+    *header = Header::<T>::BYTES;
+    let mut sink = Sink { rest, digest: Header::<T>::DIGEST };
     if let Some(shape) = shape {
-        let (field, after) = rest.split_at_mut_checked(SHAPE).ok_or(EncodeError::NoRoom)?;
-        field.copy_from_slice(&shape.to_le_bytes());
-        rest = after;
-        start += SHAPE;
+        sink.try_extend(&shape.get().to_le_bytes()).map_err(refused)?;
     }
-    let len = match postcard::to_slice(value, rest) {
-        Ok(written) => start + written.len(),
-        Err(error) => return Err(refused(error)),
-    };
+    // The serialiser itself, since the function around it would not be inlined.
+    let mut serializer = postcard::Serializer { output: sink };
+    value.serialize(&mut serializer).map_err(refused)?;
+    let Sink { rest, digest } = serializer.output;
+    let len = room - rest.len();
+    *rest.first_chunk_mut().ok_or(EncodeError::NoRoom)? = digest.finalize().to_le_bytes();
     if cfg!(debug_assertions) {
+        let start = if shape.is_some() { VERSION_AND_SCHEMA + SHAPE } else { VERSION_AND_SCHEMA };
         faithful::<T>(buffer.get(start..len).unwrap_or_default())?;
     }
-    let (body, rest) = buffer.split_at_mut_checked(len).ok_or(EncodeError::NoRoom)?;
-    let crc = checksum(body);
-    rest.get_mut(..CRC).ok_or(EncodeError::NoRoom)?.copy_from_slice(&crc.to_le_bytes());
     Ok(len + CRC)
 }
 
-#[inline]
-fn checksum(bytes: &[u8]) -> u32 {
-    CHECKSUM.checksum(bytes)
+/// Where a payload goes: into a buffer and, on the way, into the checksum.
+struct Sink<'b> {
+    rest: &'b mut [u8],
+    digest: crc::Digest<'static, u32>,
+}
+
+impl Flavor for Sink<'_> {
+    type Output = Self;
+
+    #[inline(always)]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        let (to, rest) =
+            core::mem::take(&mut self.rest).split_first_mut().ok_or(postcard::Error::SerializeBufferFull)?;
+        *to = byte;
+        self.digest.update(&[byte]);
+        self.rest = rest;
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        // Most pieces are numbers of a byte or two, and a call to copy them would cost more than they do.
+        match bytes {
+            [one] => return self.try_push(*one),
+            [one, two] => {
+                self.try_push(*one)?;
+                return self.try_push(*two);
+            }
+            _ => {}
+        }
+        let rest = core::mem::take(&mut self.rest);
+        let (to, rest) = rest.split_at_mut_checked(bytes.len()).ok_or(postcard::Error::SerializeBufferFull)?;
+        to.copy_from_slice(bytes);
+        self.digest.update(bytes);
+        self.rest = rest;
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<Self> {
+        Ok(self)
+    }
 }
 
 #[cold]
@@ -262,28 +304,41 @@ fn refused(error: postcard::Error) -> EncodeError {
 /// The bytes before the checksum, once version, checksum and schema were found right.
 #[inline]
 fn verified<T: Payload>(bytes: &[u8]) -> Result<&[u8], CheckpointFault> {
+    if let Some((body, crc)) = bytes.split_last_chunk::<CRC>()
+        && let Some(rest) = body.strip_prefix(&Header::<T>::BYTES)
+    {
+        let mut digest = Header::<T>::DIGEST;
+        digest.update(rest);
+        if digest.finalize() == u32::from_le_bytes(*crc) {
+            return Ok(body);
+        }
+    }
+    Err(unverified(bytes, T::SCHEMA_KEY))
+}
+
+/// What is wrong with bytes that are not a checkpoint of the type at hand.
+#[cold]
+fn unverified(bytes: &[u8], expected: u64) -> CheckpointFault {
     let truncated = CheckpointFault::Truncated { len: bytes.len() };
-    let Some((body, crc)) = bytes.split_last_chunk::<CRC>() else { return Err(truncated) };
-    let [version, rest @ ..] = body else { return Err(truncated) };
-    let Some((schema, _)) = rest.split_first_chunk::<8>() else { return Err(truncated) };
+    let Some((body, crc)) = bytes.split_last_chunk::<CRC>() else { return truncated };
+    let [version, rest @ ..] = body else { return truncated };
+    let Some((schema, _)) = rest.split_first_chunk::<8>() else { return truncated };
     if *version != FORMAT_VERSION {
-        return Err(CheckpointFault::Version { found: *version });
+        return CheckpointFault::Version { found: *version };
     }
-    if checksum(body) != u32::from_le_bytes(*crc) {
-        return Err(CheckpointFault::Damaged);
+    if CHECKSUM.checksum(body) != u32::from_le_bytes(*crc) {
+        return CheckpointFault::Damaged;
     }
-    let stored = u64::from_le_bytes(*schema);
-    if stored != T::SCHEMA_KEY {
-        return Err(CheckpointFault::Schema { stored, expected: T::SCHEMA_KEY });
-    }
-    Ok(body)
+    CheckpointFault::Schema { stored: u64::from_le_bytes(*schema), expected }
 }
 
 #[inline]
 fn payload<T: Payload>(bytes: &[u8]) -> Result<T, CheckpointFault> {
-    match postcard::take_from_bytes(bytes) {
-        // Bytes left over mean that the type does not read what it wrote.
-        Ok((value, [])) => Ok(value),
+    let mut deserializer = postcard::Deserializer::from_bytes(bytes);
+    let value = T::deserialize(&mut deserializer).map_err(|_| CheckpointFault::Undecodable)?;
+    // Bytes left over mean that the type does not read what it wrote.
+    match deserializer.finalize() {
+        Ok([]) => Ok(value),
         _ => Err(CheckpointFault::Undecodable),
     }
 }
@@ -302,7 +357,7 @@ struct Compare<'e> {
     expected: &'e [u8],
 }
 
-impl postcard::ser_flavors::Flavor for Compare<'_> {
+impl Flavor for Compare<'_> {
     type Output = bool;
 
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
@@ -368,7 +423,7 @@ mod tests {
     #[test]
     fn an_input_knows_its_pipeline_and_its_value() {
         let mut buffer = [0; 64];
-        let len = InputValue { value: &9_u64, shape: 0xfeed }.encode(&mut buffer).unwrap_or_default();
+        let len = Value { value: &9_u64, shape: NonZeroU64::new(0xfeed) }.encode(&mut buffer).unwrap_or_default();
         let bytes = &buffer[..len];
         assert_eq!(input_fingerprint(bytes), Ok(0xfeed));
         assert_eq!(decode_input::<u64>(bytes), Ok(9));

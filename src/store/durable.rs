@@ -7,6 +7,7 @@ use core::{
     convert::Infallible,
     future::Future,
     marker::PhantomData,
+    num::NonZeroU64,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -14,46 +15,43 @@ use core::{
 use pin_project::pin_project;
 
 use super::{
-    Access, Begun, CheckpointError, InputValue, Payload, Session, Store, StoreError, StoreErrorKind, Value,
-    check_input, decode_input, decode_value,
+    Access, Begun, CheckpointError, Payload, Session, Store, StoreError, StoreErrorKind, Value, check_input,
+    decode_input, decode_value,
 };
 use crate::{never::Never, run::RunId, slot::Slot, text::Text};
 
 /// Whether and where a run keeps its checkpoints: [`NoStore`] or [`Durable`].
+///
+/// What went wrong is written into the session, so that a fault itself is small and a run carries its words only once.
 pub trait Durability {
-    /// The run's hold on the store.
-    type Session<'a>
+    /// The run's hold on the store; closed at first.
+    type Session<'a>: Default
     where
         Self: 'a;
 
     /// Says that a store is there and holds what is asked for.
     type Proof: Copy;
 
-    /// What can go wrong with the store.
+    /// Says that something went wrong with the store.
     type Fault;
 
     /// What opening waits for.
-    type Opening<'a>: Future<Output = Result<Self::Session<'a>, Self::Fault>>
+    type Opening<'a>
     where
         Self: 'a;
 
     /// What a write waits for.
-    type Writing<'a>: Future<Output = Result<(), Self::Fault>>
+    type Writing<'a>
     where
         Self: 'a;
 
     /// What a read waits for.
-    type Reading<'a>: Future<Output = Result<Self::Bytes<'a>, Self::Fault>>
-    where
-        Self: 'a;
-
-    /// What a read yields.
-    type Bytes<'a>: AsRef<[u8]>
+    type Reading<'a>
     where
         Self: 'a;
 
     /// A value and the write that has to end before the value goes on.
-    type Saving<'a, T>: Saving<T, Self::Writing<'a>, Self::Fault>
+    type Saving<'a, T>
     where
         Self: 'a;
 
@@ -74,9 +72,17 @@ pub trait Durability {
     /// As [`Store::open`].
     fn open<'a>(
         &'a self,
+        session: &mut Self::Session<'a>,
         run: Option<&RunId>,
         access: Access,
-    ) -> Begun<Result<Self::Session<'a>, Self::Fault>, Self::Opening<'a>>;
+    ) -> Begun<Result<(), Self::Fault>, Self::Opening<'a>>;
+
+    /// Waits for opening.
+    fn poll_open<'a>(
+        opening: Pin<&mut Self::Opening<'a>>,
+        session: &mut Self::Session<'a>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<(), Self::Fault>>;
 
     /// Whether the run has a slot already, with a proof of it.
     fn existing(session: &Self::Session<'_>) -> Option<Self::Proof>;
@@ -84,16 +90,43 @@ pub trait Durability {
     /// As [`Session::holds`], with a proof of it.
     fn holds(session: &Self::Session<'_>, slot: Slot<'static>) -> Option<Self::Proof>;
 
-    /// As [`Session::each_slot`].
-    fn each_slot(session: &Self::Session<'_>, visit: impl FnMut(Slot<'_>));
+    /// As [`Session::outputs`].
+    fn outputs(session: &Self::Session<'_>) -> usize;
+
+    /// Waits for a write.
+    fn poll_write<'a>(
+        writing: Pin<&mut Self::Writing<'a>>,
+        session: &mut Self::Session<'a>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<(), Self::Fault>>;
+
+    /// A value that waits for a write.
+    fn saving<'a, T>(value: T, write: Self::Writing<'a>) -> Self::Saving<'a, T>
+    where
+        Self: 'a;
+
+    /// Waits for the write and gives the value back. Stays pending when it is polled again after that.
+    fn poll_save<'a, T>(
+        saving: Pin<&mut Self::Saving<'a, T>>,
+        session: &mut Self::Session<'a>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<T, Self::Fault>>;
 
     /// As [`Session::load`].
     fn load<'a, R>(
         proof: Self::Proof,
         session: &mut Self::Session<'a>,
         slot: Slot<'static>,
-        read: impl FnOnce(&[u8]) -> R,
+        read: impl FnOnce(&[u8]) -> Result<R, StoreFault>,
     ) -> Begun<Result<R, Self::Fault>, Self::Reading<'a>>;
+
+    /// Waits for a read, and reads.
+    fn poll_read<'a, R>(
+        reading: Pin<&mut Self::Reading<'a>>,
+        session: &mut Self::Session<'a>,
+        task: &mut Context<'_>,
+        read: impl FnOnce(&[u8]) -> Result<R, StoreFault>,
+    ) -> Poll<Result<R, Self::Fault>>;
 
     /// As [`Session::discard`].
     fn discard<'a>(
@@ -105,24 +138,21 @@ pub trait Durability {
     /// As [`Session::finished`].
     fn finished(session: &mut Self::Session<'_>);
 
-    /// A fault that the run found in what the store holds.
-    fn fault(proof: Self::Proof, fault: StoreFault) -> Self::Fault;
+    /// Notes what went wrong.
+    fn fault(proof: Self::Proof, session: &mut Self::Session<'_>, fault: StoreFault) -> Self::Fault;
+
+    /// What went wrong first, if anything did.
+    fn take_fault(session: &mut Self::Session<'_>) -> Option<StoreFault>;
 }
 
 /// What a runner's store must be able to keep: everything for [`NoStore`], a [`Payload`] for [`Durable`].
 pub trait Persist<T>: Durability {
-    /// Saves the output of a node.
+    /// Saves the output of a node, or with a `shape` the input of a run for a pipeline of that shape.
     fn save<'a>(
         session: &mut Self::Session<'a>,
         slot: Slot<'static>,
         value: &T,
-    ) -> Begun<Result<(), Self::Fault>, Self::Writing<'a>>;
-
-    /// Saves the input of a run, for a pipeline of this shape.
-    fn save_input<'a>(
-        session: &mut Self::Session<'a>,
-        value: &T,
-        shape: u64,
+        shape: Option<NonZeroU64>,
     ) -> Begun<Result<(), Self::Fault>, Self::Writing<'a>>;
 
     /// Begins to read the output of a node.
@@ -134,8 +164,12 @@ pub trait Persist<T>: Durability {
     where
         Self: 'a;
 
-    /// Polls a read; stays pending when it is polled again after its end.
-    fn poll_load<'a>(loading: Pin<&mut Self::Loading<'a, T>>, task: &mut Context<'_>) -> Poll<Result<T, Self::Fault>>
+    /// Waits for the read. Stays pending when it is polled again after its end.
+    fn poll_load<'a>(
+        loading: Pin<&mut Self::Loading<'a, T>>,
+        session: &mut Self::Session<'a>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<T, Self::Fault>>
     where
         Self: 'a;
 
@@ -143,13 +177,13 @@ pub trait Persist<T>: Durability {
     ///
     /// # Errors
     /// When they are not the stored input of a pipeline that takes a `T`.
-    fn decode_input(proof: Self::Proof, bytes: &[u8]) -> Result<T, Self::Fault>;
+    fn decode_input(proof: Self::Proof, bytes: &[u8]) -> Result<T, StoreFault>;
 
     /// Whether stored bytes are this input.
     ///
     /// # Errors
     /// When they are not the stored input of a pipeline that takes a `T`.
-    fn same_input(proof: Self::Proof, bytes: &[u8], value: &T) -> Result<bool, Self::Fault>;
+    fn same_input(proof: Self::Proof, bytes: &[u8], value: &T) -> Result<bool, StoreFault>;
 }
 
 /// What can go wrong between a run and its store.
@@ -169,8 +203,6 @@ pub enum StoreFault {
         /// The fingerprint of the nodes at hand.
         now: u64,
     },
-    /// The run has a checkpoint of a node that the pipeline does not have.
-    StrayNode(NodeName),
     /// The pipeline has no node of the name that was asked for.
     UnknownNode(NodeName),
 }
@@ -260,29 +292,6 @@ impl<T> Hold<T> for Nothing<T> {
     }
 }
 
-/// A value that waits for a write to end.
-pub trait Saving<T, W, F> {
-    /// Waits for `write`.
-    fn new(value: T, write: W) -> Self;
-
-    /// Polls the write; once it ended, gives the value back or says what went wrong.
-    ///
-    /// Stays pending when it is polled again after that.
-    fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Result<T, F>>;
-}
-
-impl<T, W, F> Saving<T, Never<W>, F> for Never<T> {
-    #[inline(always)]
-    fn new(_: T, write: Never<W>) -> Self {
-        write.absurd()
-    }
-
-    #[inline(always)]
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<T, F>> {
-        self.absurd()
-    }
-}
-
 /// A value whose write is under way.
 #[pin_project]
 #[derive(Debug)]
@@ -292,30 +301,14 @@ pub struct SaveUnderWay<T, W> {
     write: W,
 }
 
-impl<T, W: Future<Output = Result<(), F>>, F> Saving<T, W, F> for SaveUnderWay<T, W> {
-    fn new(value: T, write: W) -> Self {
-        Self { value: Some(value), write }
-    }
-
-    fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Result<T, F>> {
-        let this = self.project();
-        if this.value.is_none() {
-            return Poll::Pending;
-        }
-        let ended = ready!(this.write.poll(task));
-        match this.value.take() {
-            Some(value) => Poll::Ready(ended.map(|()| value)),
-            None => Poll::Pending,
-        }
-    }
-}
-
 /// A value that was read, or whose read is under way.
 #[pin_project(project = LoadProj)]
 #[derive(Debug)]
 pub enum LoadUnderWay<T, R> {
-    /// It was at hand.
-    Loaded(Option<Result<T, StoreFault>>),
+    /// It was at hand; or it could not be read, and the session knows why.
+    Loaded(Option<T>),
+    /// It was taken.
+    Over,
     /// It has to be waited for.
     Reading {
         /// What is waited for.
@@ -323,33 +316,7 @@ pub enum LoadUnderWay<T, R> {
         read: R,
         /// The node whose output it is.
         node: &'static str,
-        /// Whether the read ended.
-        over: bool,
     },
-}
-
-/// The future of a store, whose error is a [`StoreFault`] to the run.
-#[pin_project]
-#[derive(Debug)]
-pub struct OrFault<F>(#[pin] F);
-
-impl<T, F: Future<Output = Result<T, StoreError>>> Future for OrFault<F> {
-    type Output = Result<T, StoreFault>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().0.poll(task).map_err(StoreFault::Store)
-    }
-}
-
-impl<T, F> Begun<Result<T, StoreError>, F> {
-    #[inline(always)]
-    fn or_fault(self) -> Begun<Result<T, StoreFault>, OrFault<F>> {
-        match self {
-            Self::Done(result) => Begun::Done(result.map_err(StoreFault::Store)),
-            Self::Pending(future) => Begun::Pending(OrFault(future)),
-        }
-    }
 }
 
 /// No store: nothing is kept, and nothing is asked of a type.
@@ -360,10 +327,9 @@ impl Durability for NoStore {
     type Session<'a> = ();
     type Proof = Infallible;
     type Fault = Infallible;
-    type Opening<'a> = Never<Result<(), Infallible>>;
-    type Writing<'a> = Never<Result<(), Infallible>>;
-    type Reading<'a> = Never<Result<[u8; 0], Infallible>>;
-    type Bytes<'a> = [u8; 0];
+    type Opening<'a> = Never<()>;
+    type Writing<'a> = Never<()>;
+    type Reading<'a> = Never<()>;
     type Saving<'a, T> = Never<T>;
     type Loading<'a, T> = Never<T>;
     type Hold<T> = Nothing<T>;
@@ -375,8 +341,22 @@ impl Durability for NoStore {
     }
 
     #[inline(always)]
-    fn open<'a>(&'a self, _: Option<&RunId>, _: Access) -> Begun<Result<(), Infallible>, Self::Opening<'a>> {
+    fn open<'a>(
+        &'a self,
+        _: &mut Self::Session<'a>,
+        _: Option<&RunId>,
+        _: Access,
+    ) -> Begun<Result<(), Infallible>, Never<()>> {
         Begun::Done(Ok(()))
+    }
+
+    #[inline(always)]
+    fn poll_open<'a>(
+        opening: Pin<&mut Never<()>>,
+        _: &mut Self::Session<'a>,
+        _: &mut Context<'_>,
+    ) -> Poll<Result<(), Infallible>> {
+        opening.absurd()
     }
 
     #[inline(always)]
@@ -390,22 +370,60 @@ impl Durability for NoStore {
     }
 
     #[inline(always)]
-    fn each_slot((): &(), _: impl FnMut(Slot<'_>)) {}
+    fn outputs((): &()) -> usize {
+        0
+    }
+
+    #[inline(always)]
+    fn poll_write<'a>(
+        writing: Pin<&mut Never<()>>,
+        _: &mut Self::Session<'a>,
+        _: &mut Context<'_>,
+    ) -> Poll<Result<(), Infallible>> {
+        writing.absurd()
+    }
+
+    #[inline(always)]
+    fn saving<'a, T>(_: T, write: Self::Writing<'a>) -> Self::Saving<'a, T>
+    where
+        Self: 'a,
+    {
+        write.absurd()
+    }
+
+    #[inline(always)]
+    fn poll_save<'a, T>(
+        saving: Pin<&mut Never<T>>,
+        _: &mut Self::Session<'a>,
+        _: &mut Context<'_>,
+    ) -> Poll<Result<T, Infallible>> {
+        saving.absurd()
+    }
 
     #[inline(always)]
     fn load<'a, R>(
         proof: Infallible,
-        (): &mut (),
+        _: &mut Self::Session<'a>,
         _: Slot<'static>,
-        _: impl FnOnce(&[u8]) -> R,
+        _: impl FnOnce(&[u8]) -> Result<R, StoreFault>,
     ) -> Begun<Result<R, Infallible>, Self::Reading<'a>> {
         match proof {}
     }
 
     #[inline(always)]
+    fn poll_read<'a, R>(
+        reading: Pin<&mut Never<()>>,
+        _: &mut Self::Session<'a>,
+        _: &mut Context<'_>,
+        _: impl FnOnce(&[u8]) -> Result<R, StoreFault>,
+    ) -> Poll<Result<R, Infallible>> {
+        reading.absurd()
+    }
+
+    #[inline(always)]
     fn discard<'a>(
         proof: Infallible,
-        (): &mut (),
+        _: &mut Self::Session<'a>,
         _: impl FnMut(Slot<'_>) -> bool,
     ) -> Begun<Result<(), Infallible>, Self::Writing<'a>> {
         match proof {}
@@ -415,24 +433,29 @@ impl Durability for NoStore {
     fn finished((): &mut ()) {}
 
     #[inline(always)]
-    fn fault(proof: Infallible, _: StoreFault) -> Infallible {
+    fn fault(proof: Infallible, (): &mut (), _: StoreFault) -> Infallible {
         proof
+    }
+
+    #[inline(always)]
+    fn take_fault((): &mut ()) -> Option<StoreFault> {
+        None
     }
 }
 
 impl<T> Persist<T> for NoStore {
     #[inline(always)]
-    fn save<'a>((): &mut (), _: Slot<'static>, _: &T) -> Begun<Result<(), Infallible>, Self::Writing<'a>> {
+    fn save<'a>(
+        _: &mut Self::Session<'a>,
+        _: Slot<'static>,
+        _: &T,
+        _: Option<NonZeroU64>,
+    ) -> Begun<Result<(), Infallible>, Self::Writing<'a>> {
         Begun::Done(Ok(()))
     }
 
     #[inline(always)]
-    fn save_input<'a>((): &mut (), _: &T, _: u64) -> Begun<Result<(), Infallible>, Self::Writing<'a>> {
-        Begun::Done(Ok(()))
-    }
-
-    #[inline(always)]
-    fn load_output<'a>(proof: Infallible, (): &mut (), _: Slot<'static>) -> Never<T>
+    fn load_output<'a>(proof: Infallible, _: &mut Self::Session<'a>, _: Slot<'static>) -> Never<T>
     where
         Self: 'a,
     {
@@ -440,7 +463,11 @@ impl<T> Persist<T> for NoStore {
     }
 
     #[inline(always)]
-    fn poll_load<'a>(loading: Pin<&mut Never<T>>, _: &mut Context<'_>) -> Poll<Result<T, Infallible>>
+    fn poll_load<'a>(
+        loading: Pin<&mut Never<T>>,
+        _: &mut Self::Session<'a>,
+        _: &mut Context<'_>,
+    ) -> Poll<Result<T, Infallible>>
     where
         Self: 'a,
     {
@@ -448,12 +475,12 @@ impl<T> Persist<T> for NoStore {
     }
 
     #[inline(always)]
-    fn decode_input(proof: Infallible, _: &[u8]) -> Result<T, Infallible> {
+    fn decode_input(proof: Infallible, _: &[u8]) -> Result<T, StoreFault> {
         match proof {}
     }
 
     #[inline(always)]
-    fn same_input(proof: Infallible, _: &[u8], _: &T) -> Result<bool, Infallible> {
+    fn same_input(proof: Infallible, _: &[u8], _: &T) -> Result<bool, StoreFault> {
         match proof {}
     }
 }
@@ -461,6 +488,10 @@ impl<T> Persist<T> for NoStore {
 /// Says that a store holds what is asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Held(());
+
+/// Says that something went wrong; the session knows what.
+#[derive(Debug)]
+pub struct Faulted(());
 
 /// A store, as the capability of a run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -471,27 +502,60 @@ impl<S> Durable<S> {
     pub(crate) const PROOF: Held = Held(());
 }
 
+/// A session once it is open, and what went wrong in it.
+#[derive(Debug)]
+pub struct Open<S> {
+    session: Option<S>,
+    fault: Option<StoreFault>,
+}
+
+impl<S> Default for Open<S> {
+    #[inline(always)]
+    fn default() -> Self {
+        Self { session: None, fault: None }
+    }
+}
+
+impl<S> Open<S> {
+    /// Notes what went wrong; what went wrong first is the cause.
+    #[cold]
+    fn fault(&mut self, fault: StoreFault) -> Faulted {
+        self.fault.get_or_insert(fault);
+        Faulted(())
+    }
+
+    #[inline(always)]
+    fn check<T, F>(&mut self, begun: Begun<Result<T, StoreError>, F>) -> Begun<Result<T, Faulted>, F> {
+        match begun {
+            Begun::Done(Ok(value)) => Begun::Done(Ok(value)),
+            Begun::Done(Err(error)) => Begun::Done(Err(self.fault(StoreFault::Store(error)))),
+            Begun::Pending(future) => Begun::Pending(future),
+        }
+    }
+
+    #[cold]
+    fn closed(&mut self) -> Faulted {
+        self.fault(StoreFault::Store(StoreError::new(StoreErrorKind::UnknownRun)))
+    }
+}
+
 impl<S: Store> Durability for Durable<S> {
     type Session<'a>
-        = S::Session<'a>
+        = Open<S::Session<'a>>
     where
         S: 'a;
     type Proof = Held;
-    type Fault = StoreFault;
+    type Fault = Faulted;
     type Opening<'a>
-        = OrFault<S::Opening<'a>>
+        = S::Opening<'a>
     where
         S: 'a;
     type Writing<'a>
-        = OrFault<<S::Session<'a> as Session>::Writing>
+        = <S::Session<'a> as Session>::Writing
     where
         S: 'a;
     type Reading<'a>
-        = OrFault<<S::Session<'a> as Session>::Reading>
-    where
-        S: 'a;
-    type Bytes<'a>
-        = <S::Session<'a> as Session>::Bytes
+        = <S::Session<'a> as Session>::Reading
     where
         S: 'a;
     type Saving<'a, T>
@@ -513,27 +577,85 @@ impl<S: Store> Durability for Durable<S> {
     #[inline]
     fn open<'a>(
         &'a self,
+        session: &mut Self::Session<'a>,
         run: Option<&RunId>,
         access: Access,
-    ) -> Begun<Result<Self::Session<'a>, StoreFault>, Self::Opening<'a>> {
-        match run {
-            Some(run) => self.0.open(run, access).or_fault(),
-            None => Begun::Done(Err(StoreFault::Store(StoreError::new(StoreErrorKind::UnknownRun)))),
+    ) -> Begun<Result<(), Faulted>, Self::Opening<'a>> {
+        let Some(run) = run else { return Begun::Done(Err(session.closed())) };
+        match self.0.open(run, access) {
+            Begun::Done(Ok(opened)) => {
+                session.session = Some(opened);
+                Begun::Done(Ok(()))
+            }
+            Begun::Done(Err(error)) => Begun::Done(Err(session.fault(StoreFault::Store(error)))),
+            Begun::Pending(opening) => Begun::Pending(opening),
         }
+    }
+
+    fn poll_open<'a>(
+        opening: Pin<&mut Self::Opening<'a>>,
+        session: &mut Self::Session<'a>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<(), Faulted>> {
+        Poll::Ready(match ready!(opening.poll(task)) {
+            Ok(opened) => {
+                session.session = Some(opened);
+                Ok(())
+            }
+            Err(error) => Err(session.fault(StoreFault::Store(error))),
+        })
     }
 
     #[inline(always)]
     fn existing(session: &Self::Session<'_>) -> Option<Held> {
-        (!session.is_new()).then_some(Held(()))
+        match &session.session {
+            Some(session) if !session.is_new() => Some(Held(())),
+            _ => None,
+        }
     }
 
     #[inline(always)]
     fn holds(session: &Self::Session<'_>, slot: Slot<'static>) -> Option<Held> {
-        session.holds(slot).then_some(Held(()))
+        match &session.session {
+            Some(session) if session.holds(slot) => Some(Held(())),
+            _ => None,
+        }
     }
 
-    fn each_slot(session: &Self::Session<'_>, visit: impl FnMut(Slot<'_>)) {
-        session.each_slot(visit);
+    #[inline(always)]
+    fn outputs(session: &Self::Session<'_>) -> usize {
+        session.session.as_ref().map_or(0, Session::outputs)
+    }
+
+    fn poll_write<'a>(
+        writing: Pin<&mut Self::Writing<'a>>,
+        session: &mut Self::Session<'a>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<(), Faulted>> {
+        writing.poll(task).map_err(|error| session.fault(StoreFault::Store(error)))
+    }
+
+    fn saving<'a, T>(value: T, write: Self::Writing<'a>) -> Self::Saving<'a, T>
+    where
+        Self: 'a,
+    {
+        SaveUnderWay { value: Some(value), write }
+    }
+
+    fn poll_save<'a, T>(
+        saving: Pin<&mut Self::Saving<'a, T>>,
+        session: &mut Self::Session<'a>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<T, Faulted>> {
+        let saving = saving.project();
+        if saving.value.is_none() {
+            return Poll::Pending;
+        }
+        let ended = ready!(Self::poll_write(saving.write, session, task));
+        match saving.value.take() {
+            Some(value) => Poll::Ready(ended.map(|()| value)),
+            None => Poll::Pending,
+        }
     }
 
     #[inline]
@@ -541,26 +663,50 @@ impl<S: Store> Durability for Durable<S> {
         Held(()): Held,
         session: &mut Self::Session<'a>,
         slot: Slot<'static>,
-        read: impl FnOnce(&[u8]) -> R,
-    ) -> Begun<Result<R, StoreFault>, Self::Reading<'a>> {
-        session.load(slot, read).or_fault()
+        read: impl FnOnce(&[u8]) -> Result<R, StoreFault>,
+    ) -> Begun<Result<R, Faulted>, Self::Reading<'a>> {
+        let Some(open) = &mut session.session else { return Begun::Done(Err(session.closed())) };
+        match open.load(slot, read) {
+            Begun::Done(Ok(Ok(value))) => Begun::Done(Ok(value)),
+            Begun::Done(Ok(Err(fault))) => Begun::Done(Err(session.fault(fault))),
+            Begun::Done(Err(error)) => Begun::Done(Err(session.fault(StoreFault::Store(error)))),
+            Begun::Pending(reading) => Begun::Pending(reading),
+        }
+    }
+
+    fn poll_read<'a, R>(
+        reading: Pin<&mut Self::Reading<'a>>,
+        session: &mut Self::Session<'a>,
+        task: &mut Context<'_>,
+        read: impl FnOnce(&[u8]) -> Result<R, StoreFault>,
+    ) -> Poll<Result<R, Faulted>> {
+        let bytes = ready!(reading.poll(task)).map_err(StoreFault::Store);
+        Poll::Ready(bytes.and_then(|bytes| read(bytes.as_ref())).map_err(|fault| session.fault(fault)))
     }
 
     fn discard<'a>(
         Held(()): Held,
         session: &mut Self::Session<'a>,
         doomed: impl FnMut(Slot<'_>) -> bool,
-    ) -> Begun<Result<(), StoreFault>, Self::Writing<'a>> {
-        session.discard(doomed).or_fault()
+    ) -> Begun<Result<(), Faulted>, Self::Writing<'a>> {
+        let Some(open) = &mut session.session else { return Begun::Done(Err(session.closed())) };
+        let begun = open.discard(doomed);
+        session.check(begun)
     }
 
     #[inline(always)]
     fn finished(session: &mut Self::Session<'_>) {
-        session.finished();
+        if let Some(session) = &mut session.session {
+            session.finished();
+        }
     }
 
-    fn fault(Held(()): Held, fault: StoreFault) -> StoreFault {
-        fault
+    fn fault(Held(()): Held, session: &mut Self::Session<'_>, fault: StoreFault) -> Faulted {
+        session.fault(fault)
+    }
+
+    fn take_fault(session: &mut Self::Session<'_>) -> Option<StoreFault> {
+        session.fault.take()
     }
 }
 
@@ -570,45 +716,43 @@ impl<S: Store, T: Payload> Persist<T> for Durable<S> {
         session: &mut Self::Session<'a>,
         slot: Slot<'static>,
         value: &T,
-    ) -> Begun<Result<(), StoreFault>, Self::Writing<'a>> {
-        session.put(slot, Value(value), &[]).or_fault()
+        shape: Option<NonZeroU64>,
+    ) -> Begun<Result<(), Faulted>, Self::Writing<'a>> {
+        let Some(open) = &mut session.session else { return Begun::Done(Err(session.closed())) };
+        let begun = open.put(slot, Value { value, shape }, &[]);
+        session.check(begun)
     }
 
-    #[inline(always)]
-    fn save_input<'a>(
+    #[inline]
+    fn load_output<'a>(proof: Held, session: &mut Self::Session<'a>, slot: Slot<'static>) -> Self::Loading<'a, T>
+    where
+        Self: 'a,
+    {
+        let node = slot.node;
+        match Self::load(proof, session, slot, |bytes| Ok(decode_value(bytes, node)?)) {
+            Begun::Done(loaded) => LoadUnderWay::Loaded(loaded.ok()),
+            Begun::Pending(read) => LoadUnderWay::Reading { read, node },
+        }
+    }
+
+    #[inline]
+    fn poll_load<'a>(
+        mut loading: Pin<&mut Self::Loading<'a, T>>,
         session: &mut Self::Session<'a>,
-        value: &T,
-        shape: u64,
-    ) -> Begun<Result<(), StoreFault>, Self::Writing<'a>> {
-        session.put(Slot::INPUT, InputValue { value, shape }, &[]).or_fault()
-    }
-
-    #[inline]
-    fn load_output<'a>(Held(()): Held, session: &mut Self::Session<'a>, slot: Slot<'static>) -> Self::Loading<'a, T>
+        task: &mut Context<'_>,
+    ) -> Poll<Result<T, Faulted>>
     where
         Self: 'a,
     {
-        match session.load(slot, |bytes| decode_value(bytes, slot.node)) {
-            Begun::Done(Ok(decoded)) => LoadUnderWay::Loaded(Some(decoded.map_err(StoreFault::Checkpoint))),
-            Begun::Done(Err(error)) => LoadUnderWay::Loaded(Some(Err(StoreFault::Store(error)))),
-            Begun::Pending(read) => LoadUnderWay::Reading { read: OrFault(read), node: slot.node, over: false },
-        }
-    }
-
-    #[inline]
-    fn poll_load<'a>(loading: Pin<&mut Self::Loading<'a, T>>, task: &mut Context<'_>) -> Poll<Result<T, StoreFault>>
-    where
-        Self: 'a,
-    {
-        match loading.project() {
-            LoadProj::Loaded(loaded) => loaded.take().map_or(Poll::Pending, Poll::Ready),
-            LoadProj::Reading { over: true, .. } => Poll::Pending,
-            LoadProj::Reading { read, node, over } => {
-                let bytes = ready!(read.poll(task));
-                *over = true;
-                Poll::Ready(bytes.and_then(|bytes| decode_value(bytes.as_ref(), node).map_err(StoreFault::Checkpoint)))
+        let loaded = match loading.as_mut().project() {
+            LoadProj::Over => return Poll::Pending,
+            LoadProj::Loaded(loaded) => loaded.take().ok_or(Faulted(())),
+            LoadProj::Reading { read, node } => {
+                ready!(Self::poll_read(read, session, task, |bytes| Ok(decode_value(bytes, node)?)))
             }
-        }
+        };
+        loading.set(LoadUnderWay::Over);
+        Poll::Ready(loaded)
     }
 
     fn decode_input(Held(()): Held, bytes: &[u8]) -> Result<T, StoreFault> {

@@ -199,9 +199,7 @@ impl Index {
     /// Takes hold of a known run.
     fn reopen(&mut self, at: At) -> Result<Box<HeapTable>, StoreError> {
         self.take_out(at);
-        let mut table = self.record_mut(at).and_then(|record| record.table.take()).ok_or_else(busy)?;
-        table.reopen();
-        Ok(table)
+        self.record_mut(at).and_then(|record| record.table.take()).ok_or_else(busy)
     }
 
     /// Takes hold of a new run, in the place of an old one if it must.
@@ -385,6 +383,11 @@ impl Session for HeapSession<'_> {
         self.table.as_ref().is_some_and(|table| table.holds(slot))
     }
 
+    #[inline]
+    fn outputs(&self) -> usize {
+        self.table.as_ref().map_or(0, |table| table.outputs())
+    }
+
     fn each_slot(&self, visit: impl FnMut(Slot<'_>)) {
         if let Some(table) = &self.table {
             table.each_slot(visit);
@@ -399,7 +402,7 @@ impl Session for HeapSession<'_> {
         ledger: &[u8],
     ) -> Begun<Result<(), StoreError>, Self::Writing> {
         Begun::Done(match &mut self.table {
-            Some(table) => table.put(slot, &value, ledger),
+            Some(table) => table.put(slot, value, ledger),
             None => Err(lost()),
         })
     }
@@ -469,14 +472,14 @@ impl Buffer for Vec<u8> {
     }
 
     #[inline(always)]
-    fn fill(&mut self, value: &impl Encode) -> Result<usize, StoreError> {
+    fn fill(&mut self, value: impl Encode) -> Result<usize, StoreError> {
         match value.encode(self) {
             Ok(len) => Ok(len),
             Err(error) => fill_larger(self, value, error),
         }
     }
 
-    fn refill(&mut self, value: &impl Encode, spare: &mut Self) -> Result<usize, StoreError> {
+    fn refill(&mut self, value: impl Encode, spare: &mut Self) -> Result<usize, StoreError> {
         let len = spare.fill(value)?;
         core::mem::swap(self, spare);
         Ok(len)
@@ -484,7 +487,7 @@ impl Buffer for Vec<u8> {
 }
 
 #[cold]
-fn fill_larger(buffer: &mut Vec<u8>, value: &impl Encode, error: EncodeError) -> Result<usize, StoreError> {
+fn fill_larger(buffer: &mut Vec<u8>, value: impl Encode, error: EncodeError) -> Result<usize, StoreError> {
     if error != EncodeError::NoRoom {
         return Err(error.into());
     }

@@ -108,9 +108,7 @@ impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> MemoryStore<RUNS
             return Err(busy());
         }
         let Some(mut table) = table.try_lock() else { return Err(busy()) };
-        if found.is_some() {
-            table.reopen();
-        } else {
+        if found.is_none() {
             record.id = *run;
             table.clear();
         }
@@ -242,13 +240,18 @@ impl<const SLOTS: usize, const BYTES: usize> Session for MemorySession<'_, SLOTS
     }
 
     #[inline]
+    fn outputs(&self) -> usize {
+        self.table.outputs()
+    }
+
+    #[inline(always)]
     fn put(
         &mut self,
         slot: Slot<'static>,
         value: impl Encode,
         ledger: &[u8],
     ) -> Begun<Result<(), StoreError>, Self::Writing> {
-        Begun::Done(self.table.put(slot, &value, ledger))
+        Begun::Done(self.table.put(slot, value, ledger))
     }
 
     #[inline]
@@ -302,14 +305,14 @@ impl<const BYTES: usize> Buffer for [u8; BYTES] {
     }
 
     #[inline(always)]
-    fn fill(&mut self, value: &impl Encode) -> Result<usize, StoreError> {
+    fn fill(&mut self, value: impl Encode) -> Result<usize, StoreError> {
         match value.encode(self) {
             Ok(len) => Ok(len),
             Err(error) => Err(refused(value, error, BYTES)),
         }
     }
 
-    fn refill(&mut self, value: &impl Encode, (): &mut ()) -> Result<usize, StoreError> {
+    fn refill(&mut self, value: impl Encode, (): &mut ()) -> Result<usize, StoreError> {
         // Overwriting is rare, so the second copy is on the stack and not in every run.
         let mut whole = [0; BYTES];
         let len = whole.fill(value)?;
@@ -378,11 +381,11 @@ mod tests {
         let mut session = open(&store, 1).unwrap();
         let (slot, other) = (output("a", 1, 0), output("b", 2, 0));
         let too_large = Some(StoreErrorKind::TooLarge { len: 33, max: 16 });
-        done(session.put(slot, Value(&7_u8), &[])).unwrap();
+        done(session.put(slot, Value { value: &7_u8, shape: None }, &[])).unwrap();
         let before = read(&mut session, slot);
         assert_eq!(before.as_deref().map(super::super::decode::<u8>), Some(Ok(7)));
-        assert_eq!(kind(done(session.put(slot, Value(&[1_u8; 20]), b"l"))), too_large);
-        assert_eq!(kind(done(session.put(other, Value(&[1_u8; 20]), b"l"))), too_large);
+        assert_eq!(kind(done(session.put(slot, Value { value: &[1_u8; 20], shape: None }, b"l"))), too_large);
+        assert_eq!(kind(done(session.put(other, Value { value: &[1_u8; 20], shape: None }, b"l"))), too_large);
         assert_eq!(read(&mut session, slot), before);
         assert!(!session.holds(other) && session.ledger().is_empty());
     }

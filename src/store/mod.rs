@@ -12,18 +12,23 @@ mod table;
 use core::{future::Future, time::Duration};
 
 pub use codec::{CheckpointError, CheckpointFault, FORMAT_VERSION, Payload, decode, encode, encoded_len};
-pub(crate) use codec::{InputValue, Value, check_input, decode_input, decode_value, input_fingerprint};
+pub(crate) use codec::{Value, check_input, decode_input, decode_value, input_fingerprint};
+pub(crate) use durable::Hold;
 pub use durable::{
-    Durability, Durable, Held, LoadUnderWay, NoStore, NodeName, Nothing, OrFault, Persist, SaveUnderWay, StoreFault,
+    Durability, Durable, Faulted, Held, LoadUnderWay, NoStore, NodeName, Nothing, Open, Persist, SaveUnderWay,
+    StoreFault,
 };
-pub(crate) use durable::{Hold, Saving};
 #[cfg(feature = "alloc")]
 pub use heap::{HeapSession, HeapStore};
 pub use memory::{MemorySession, MemoryStore};
 #[cfg(feature = "redb")]
 pub use redb::{Forgetting, Opening, Reading, RedbSession, RedbStore, Writing};
 
-use crate::{run::RunId, slot::Slot, text::Text};
+use crate::{
+    run::RunId,
+    slot::{Slot, SlotKind},
+    text::Words,
+};
 
 /// The most bytes that a ledger takes in a store.
 pub const LEDGER_MAX: usize = 128;
@@ -53,6 +58,16 @@ pub trait Encode {
     /// [`EncodeError::NoRoom`] when `buffer` is too short, in which case its content is unspecified; else when the value
     /// cannot be serialised.
     fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError>;
+}
+
+impl<E: Encode> Encode for &E {
+    fn encoded_len(&self) -> Result<usize, EncodeError> {
+        E::encoded_len(self)
+    }
+
+    fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
+        E::encode(self, buffer)
+    }
 }
 
 /// Why a value did not get into a buffer.
@@ -203,6 +218,13 @@ pub trait Session {
     /// Calls `visit` with every slot that the run has, in any order.
     fn each_slot(&self, visit: impl FnMut(Slot<'_>));
 
+    /// How many outputs of nodes the run has, iterations and elements not counted.
+    fn outputs(&self) -> usize {
+        let mut outputs = 0;
+        self.each_slot(|slot| outputs += usize::from(slot.kind == SlotKind::Output && slot.instance == 0));
+        outputs
+    }
+
     /// Saves one slot, replacing what it had, and the ledger with it, in one atomic step. An empty `ledger` leaves the
     /// stored one as it is.
     ///
@@ -243,18 +265,18 @@ pub trait Session {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreError {
     kind: StoreErrorKind,
-    detail: Text<120>,
+    detail: Words,
 }
 
 impl StoreError {
     /// An error of this kind.
     pub const fn new(kind: StoreErrorKind) -> Self {
-        Self { kind, detail: Text::empty() }
+        Self { kind, detail: Words::none() }
     }
 
-    /// An error of this kind with the words of whatever is underneath; more than 120 bytes of them are cut.
+    /// An error of this kind with the words of whatever is underneath. Without a heap, more than 40 bytes of them are cut.
     pub fn with_detail(kind: StoreErrorKind, detail: impl core::fmt::Display) -> Self {
-        Self { kind, detail: Text::of(detail) }
+        Self { kind, detail: Words::of(detail) }
     }
 
     /// What kind of error it is.

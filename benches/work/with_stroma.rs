@@ -1,0 +1,158 @@
+//! The work with stroma.
+
+use std::{hint::black_box, time::Duration};
+
+use stroma::{
+    Backoff, PolicyMap, RunId, Runner, Slot, TokioClock, node, par,
+    parts::Never,
+    store::{Access, Begun, Encode, MemoryStore, Session, Store, StoreError},
+};
+
+use super::{Payload, block_on, repeat, step};
+
+macro_rules! seq8 {
+    ($p:ty $(, $layer:ident($($arg:expr),*))*) => {
+        node("n1", step::<$p>)$(.$layer($($arg),*))*
+            .then(node("n2", step::<$p>)$(.$layer($($arg),*))*)
+            .then(node("n3", step::<$p>)$(.$layer($($arg),*))*)
+            .then(node("n4", step::<$p>)$(.$layer($($arg),*))*)
+            .then(node("n5", step::<$p>)$(.$layer($($arg),*))*)
+            .then(node("n6", step::<$p>)$(.$layer($($arg),*))*)
+            .then(node("n7", step::<$p>)$(.$layer($($arg),*))*)
+            .then(node("n8", step::<$p>)$(.$layer($($arg),*))*)
+    };
+}
+
+/// Eight nodes, nothing on.
+#[inline(never)]
+pub fn seq8<P: Payload>(n: u64) -> u64 {
+    let runner = Runner::new(seq8!(P)).build().unwrap();
+    repeat(n, |input: P| block_on(runner.run(input)).unwrap())
+}
+
+/// The policy of the group with retries.
+pub const POLICY: PolicyMap =
+    PolicyMap::never().recoverable(RETRIES, Backoff::none()).ambiguous(RETRIES, Backoff::none());
+/// Its number of retries.
+pub const RETRIES: u32 = 3;
+/// The time-out of the group with time-outs.
+pub const LIMIT: Duration = Duration::from_secs(30);
+
+/// Eight nodes with a retry and a time-out on each, neither of which happens.
+#[inline(never)]
+pub fn seq8_retry_timeout<P: Payload>(n: u64) -> u64 {
+    let runner = Runner::new(seq8!(P, retry(black_box(POLICY)), timeout(black_box(LIMIT))))
+        .with_clock(TokioClock)
+        .build()
+        .unwrap();
+    repeat(n, |input: P| block_on(runner.run_as(RunId::from_u128(1), input)).unwrap().output)
+}
+
+/// Two branches.
+#[inline(never)]
+pub fn par2<P: Payload>(n: u64) -> u64 {
+    let runner = Runner::new(par(node("left", step::<P>), node("right", step::<P>)).map(|(left, _right)| left));
+    let runner = runner.build().unwrap();
+    repeat(n, |input: P| block_on(runner.run(input)).unwrap())
+}
+
+/// The store of the groups with checkpoints.
+pub type Memory = MemoryStore<1, 9, 192>;
+
+/// Eight nodes, each checkpointed in memory, and the input.
+#[inline(never)]
+pub fn seq8_memory<P: Payload>(n: u64) -> u64 {
+    let runner = Runner::new(seq8!(P)).with_store(Memory::new()).build().unwrap();
+    let mut id = 0;
+    repeat(n, |input: P| {
+        id += 1;
+        block_on(runner.run_as(RunId::from_u128(id), input)).unwrap().output
+    })
+}
+
+/// A store that does not keep the output of the last node, so that a run can be gone on with at that node again and again.
+struct Forgetful(Memory);
+
+impl Store for Forgetful {
+    type Session<'a> = ForgetfulSession<<Memory as Store>::Session<'a>>;
+    type Opening<'a> = Never<Result<Self::Session<'a>, StoreError>>;
+    type Forgetting<'a> = <Memory as Store>::Forgetting<'a>;
+
+    #[inline]
+    fn open<'a>(
+        &'a self,
+        run: &RunId,
+        access: Access,
+    ) -> Begun<Result<Self::Session<'a>, StoreError>, Self::Opening<'a>> {
+        match self.0.open(run, access) {
+            Begun::Done(opened) => Begun::Done(opened.map(ForgetfulSession)),
+            Begun::Pending(never) => never.absurd(),
+        }
+    }
+
+    fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>> {
+        self.0.forget(run)
+    }
+}
+
+struct ForgetfulSession<S>(S);
+
+impl<S: Session> Session for ForgetfulSession<S> {
+    type Writing = S::Writing;
+    type Reading = S::Reading;
+    type Bytes = S::Bytes;
+
+    #[inline(always)]
+    fn is_new(&self) -> bool {
+        self.0.is_new()
+    }
+
+    #[inline(always)]
+    fn holds(&self, slot: Slot<'_>) -> bool {
+        self.0.holds(slot)
+    }
+
+    fn each_slot(&self, visit: impl FnMut(Slot<'_>)) {
+        self.0.each_slot(visit);
+    }
+
+    fn outputs(&self) -> usize {
+        self.0.outputs()
+    }
+
+    #[inline(always)]
+    fn put(
+        &mut self,
+        slot: Slot<'static>,
+        value: impl Encode,
+        ledger: &[u8],
+    ) -> Begun<Result<(), StoreError>, Self::Writing> {
+        if slot.index == 8 { Begun::Done(Ok(())) } else { self.0.put(slot, value, ledger) }
+    }
+
+    #[inline(always)]
+    fn load<R>(
+        &mut self,
+        slot: Slot<'_>,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Begun<Result<R, StoreError>, Self::Reading> {
+        self.0.load(slot, read)
+    }
+
+    fn ledger(&self) -> &[u8] {
+        self.0.ledger()
+    }
+
+    fn discard(&mut self, doomed: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, Self::Writing> {
+        self.0.discard(doomed)
+    }
+}
+
+/// A run of eight nodes of which seven are checkpointed, gone on with at the last.
+#[inline(never)]
+pub fn resume_last<P: Payload>(n: u64) -> u64 {
+    let runner = Runner::new(seq8!(P)).with_store(Forgetful(Memory::new())).build().unwrap();
+    let id = RunId::from_u128(1);
+    block_on(runner.run_as(id, P::of(0))).unwrap();
+    repeat(n, |_: P| block_on(runner.resume(id)).unwrap().output)
+}
