@@ -12,7 +12,7 @@ use std::{
 
 use proc_macro2::{Spacing, Span, TokenStream, TokenTree};
 use syn::{
-    Attribute, Item, UseTree, Visibility,
+    Attribute, Item, Meta, MetaList, UseTree, Visibility,
     punctuated::Punctuated,
     spanned::Spanned,
     visit::{self, Visit},
@@ -358,23 +358,52 @@ impl Gate {
         if !attribute.path().is_ident("cfg") {
             return Self::Open;
         }
-        let Ok(list) = attribute.meta.require_list() else { return Self::Open };
-        let condition = list.tokens.to_string();
-        // What is there unless something is switched on builds without it.
-        if condition.contains("not") && !condition.contains("target_has_atomic") {
+        let Ok(condition) = attribute.parse_args::<Meta>() else { return Self::Open };
+        let in_build = |features| can_be(&condition, features).0;
+        if in_build(false) {
             Self::Open
-        } else if condition.split(|c: char| !c.is_alphanumeric()).any(|word| word == "test" || word == "doctest") {
-            Self::Test
-        } else if condition.contains("feature") && !condition.starts_with("any") {
+        } else if in_build(true) {
             Self::Feature
         } else {
-            Self::Open
+            Self::Test
         }
     }
 
     fn all(attributes: &[Attribute]) -> Self {
         attributes.iter().map(Self::of).max().unwrap_or(Self::Open)
     }
+}
+
+/// Whether a condition can be true, and whether it can be false, outside of tests, with all features or with none.
+fn can_be(condition: &Meta, features: bool) -> (bool, bool) {
+    let parts = |list: &MetaList| {
+        let parts = list.parse_args_with(Punctuated::<Meta, syn::Token![,]>::parse_terminated).unwrap_or_default();
+        parts.iter().map(|part| can_be(part, features)).collect::<Vec<_>>()
+    };
+    match condition {
+        Meta::Path(path) if path.is_ident("test") || path.is_ident("doctest") => (false, true),
+        Meta::NameValue(pair) if pair.path.is_ident("feature") => (features, !features),
+        Meta::List(list) if list.path.is_ident("all") => {
+            parts(list).into_iter().fold((true, false), |all, part| (all.0 && part.0, all.1 || part.1))
+        }
+        Meta::List(list) if list.path.is_ident("any") => {
+            parts(list).into_iter().fold((false, true), |any, part| (any.0 || part.0, any.1 && part.1))
+        }
+        Meta::List(list) if list.path.is_ident("not") => {
+            parts(list).first().map_or((true, true), |&(yes, no)| (no, yes))
+        }
+        _ => (true, true),
+    }
+}
+
+/// The attributes of one of these kinds of a syntax node.
+macro_rules! attributes {
+    ($of:expr, $kind:ident: $($variant:ident)*) => {
+        match $of {
+            $(syn::$kind::$variant(it) => &it.attrs[..],)*
+            _ => &[],
+        }
+    };
 }
 
 /// Every name that a `use` brings in, the path that it comes from, and its line.
@@ -537,20 +566,8 @@ impl Rules<'_> {
 
 impl<'ast> Visit<'ast> for Rules<'_> {
     fn visit_item(&mut self, item: &'ast Item) {
-        let attributes = match item {
-            Item::Const(item) => &item.attrs,
-            Item::Enum(item) => &item.attrs,
-            Item::Fn(item) => &item.attrs,
-            Item::Impl(item) => &item.attrs,
-            Item::Macro(item) => &item.attrs,
-            Item::Mod(item) => &item.attrs,
-            Item::Static(item) => &item.attrs,
-            Item::Struct(item) => &item.attrs,
-            Item::Trait(item) => &item.attrs,
-            Item::Type(item) => &item.attrs,
-            Item::Use(item) => &item.attrs,
-            _ => return visit::visit_item(self, item),
-        };
+        let attributes =
+            attributes!(item, Item: Const Enum Fn Impl Macro Mod Static Struct Trait TraitAlias Type Union Use);
         self.below(attributes, |rules| visit::visit_item(rules, item));
     }
 
@@ -573,22 +590,12 @@ impl<'ast> Visit<'ast> for Rules<'_> {
     }
 
     fn visit_impl_item(&mut self, item: &'ast syn::ImplItem) {
-        let attributes = match item {
-            syn::ImplItem::Const(item) => &item.attrs,
-            syn::ImplItem::Fn(item) => &item.attrs,
-            syn::ImplItem::Type(item) => &item.attrs,
-            _ => return visit::visit_impl_item(self, item),
-        };
+        let attributes = attributes!(item, ImplItem: Const Fn Macro Type);
         self.below(attributes, |rules| visit::visit_impl_item(rules, item));
     }
 
     fn visit_trait_item(&mut self, item: &'ast syn::TraitItem) {
-        let attributes = match item {
-            syn::TraitItem::Const(item) => &item.attrs,
-            syn::TraitItem::Fn(item) => &item.attrs,
-            syn::TraitItem::Type(item) => &item.attrs,
-            _ => return visit::visit_trait_item(self, item),
-        };
+        let attributes = attributes!(item, TraitItem: Const Fn Macro Type);
         self.below(attributes, |rules| visit::visit_trait_item(rules, item));
     }
 
@@ -606,6 +613,20 @@ impl<'ast> Visit<'ast> for Rules<'_> {
 
     fn visit_local(&mut self, local: &'ast syn::Local) {
         self.below(&local.attrs, |rules| visit::visit_local(rules, local));
+    }
+
+    fn visit_stmt_macro(&mut self, call: &'ast syn::StmtMacro) {
+        self.below(&call.attrs, |rules| visit::visit_stmt_macro(rules, call));
+    }
+
+    fn visit_expr(&mut self, expr: &'ast syn::Expr) {
+        let attributes = attributes!(expr, Expr: Array Assign Async Await Binary Block Call Closure Const Field ForLoop If Index
+            Let Lit Loop Macro Match MethodCall Paren Path Reference Repeat Return Struct Try Tuple Unary While);
+        self.below(attributes, |rules| visit::visit_expr(rules, expr));
+    }
+
+    fn visit_field_value(&mut self, field: &'ast syn::FieldValue) {
+        self.below(&field.attrs, |rules| visit::visit_field_value(rules, field));
     }
 
     fn visit_attribute(&mut self, _: &'ast Attribute) {}
@@ -679,7 +700,7 @@ impl<'ast> Visit<'ast> for Tests<'_> {
     fn visit_attribute(&mut self, attribute: &'ast Attribute) {
         let conditional = attribute.path().is_ident("cfg_attr")
             && attribute
-                .parse_args_with(Punctuated::<syn::Meta, syn::Token![,]>::parse_terminated)
+                .parse_args_with(Punctuated::<Meta, syn::Token![,]>::parse_terminated)
                 .is_ok_and(|parts| parts.iter().skip(1).any(|part| part.path().is_ident("ignore")));
         if attribute.path().is_ident("ignore") || conditional {
             self.found.push(format!("{}:{}: a test that is switched off", self.file, line(attribute.span())));
@@ -760,6 +781,18 @@ fn every_rule_sees_what_breaks_it() {
             "#[cfg(not(feature = \"alloc\"))] use alloc::vec::Vec;",
             "compose.rs:2: `alloc::` in what builds without features",
         ),
+        (
+            "run.rs",
+            "fn g() { #[cfg(feature = \"alloc\")] return alloc::f(); #[cfg(not(feature = \"alloc\"))] return 1; }",
+            "",
+        ),
+        (
+            "run.rs",
+            "#[cfg(any(feature = \"alloc\", unix))] fn g() { alloc::f() }",
+            "run.rs:2: `alloc::` in what builds without features",
+        ),
+        ("run.rs", "#[cfg(all(feature = \"alloc\", not(unix)))] fn g() { alloc::f() }", ""),
+        ("run.rs", "#[cfg(all(test, not(feature = \"alloc\")))] fn g() { alloc::f().unwrap() }", ""),
         ("run.rs", "fn g() { None::<u8>.unwrap(); }", "run.rs:2: `.unwrap()` panics"),
         ("run.rs", "fn g() { write!(f, \"{}\", x.expect(\"x\")) }", "run.rs:2: `.expect()` panics"),
         ("run.rs", "fn g() { panic!() }", "run.rs:2: `panic!`"),
