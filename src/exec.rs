@@ -213,10 +213,10 @@ impl<E: Env<Clock: Clock, Detail = Full>> Timed for E {}
 
 /// An environment whose runs say more than the node's own error when they stop.
 #[diagnostic::on_unimplemented(
-    message = "this node can stop for another reason than its own error, and this runner cannot say so",
+    message = "a node on tokio's pool, and a run under an id, need a runner that reports, and this one does not",
     label = "needs a runner that reports",
-    note = "`Runner::new(..)` yields the node's bare error; `.with_report()` makes it `Completed` or `Halted`, as every store, \
-            clock or trace does"
+    note = "`Runner::new(..)` yields the node's bare error and keeps no ids; `.with_report()` makes it `Completed` or `Halted`, \
+            as every store, clock or trace does"
 )]
 pub trait Reporting: Env<Detail = Full> {}
 
@@ -299,6 +299,11 @@ pub trait Detail: Sized + 'static {
 }
 
 /// A [`Detail`] that can name a run by itself.
+#[diagnostic::on_unimplemented(
+    message = "a run of this runner has an id, and a fresh one needs feature `std`",
+    label = "no fresh ids without `std`",
+    note = "`run_as(id, input)` takes an id of your own"
+)]
 pub trait Fresh: Detail {
     /// A run that was not before.
     fn fresh() -> Self::Run;
@@ -417,7 +422,7 @@ pub struct RunInfo {
     pub(crate) resumed: bool,
     /// What a node on tokio's pool said when it panicked.
     #[cfg(feature = "tokio")]
-    pub(crate) panic: Option<crate::text::Text<120>>,
+    pub(crate) panic: Option<crate::text::Words>,
 }
 
 impl RunInfo {
@@ -437,13 +442,13 @@ impl RunInfo {
 impl RunInfo {
     /// What a node on tokio's pool said when it panicked.
     #[cfg(feature = "tokio")]
-    pub(crate) fn take_panic(&mut self) -> Option<crate::text::Text<120>> {
+    pub(crate) fn take_panic(&mut self) -> Option<crate::text::Words> {
         self.panic.take()
     }
 
     /// Nothing can be caught without tokio.
     #[cfg(not(feature = "tokio"))]
-    pub(crate) fn take_panic(&mut self) -> Option<crate::text::Text<120>> {
+    pub(crate) fn take_panic(&mut self) -> Option<crate::text::Words> {
         None
     }
 }

@@ -75,9 +75,11 @@ pub trait Failure {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Failure for core::convert::Infallible {}
 
 #[cfg(feature = "std")]
+#[diagnostic::do_not_recommend]
 impl Failure for std::io::Error {
     /// By kind: what a moment can change is recoverable, what asks for another input or another permission is terminal.
     fn class(&self) -> FailureClass {
@@ -131,6 +133,11 @@ impl<'a> FailedAttempt<'a> {
 /// Something that classifies errors before they are asked themselves.
 ///
 /// A closure `Fn(&E, &FailedAttempt<'_>) -> Option<FailureClass>` is one; `None` leaves it to the next.
+#[diagnostic::on_unimplemented(
+    message = "a classifier of this runner is not for `{E}`, with which its nodes fail",
+    label = "its classifiers are asked about every `{E}`",
+    note = "a classifier is a closure `|error: &{E}, at: &FailedAttempt<'_>| -> Option<FailureClass>`"
+)]
 pub trait Classifier<E> {
     /// The class of `error`, or `None` for no opinion.
     fn classify(&self, error: &E, at: &FailedAttempt<'_>) -> Option<FailureClass>;

@@ -86,7 +86,11 @@
         clippy::todo,
         clippy::unimplemented,
         clippy::unreachable,
-        clippy::unwrap_used
+        clippy::unwrap_used,
+        // What is in `core` comes from there, so that no build of the core finds out too late.
+        clippy::alloc_instead_of_core,
+        clippy::std_instead_of_alloc,
+        clippy::std_instead_of_core
     )
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -125,7 +129,7 @@ pub use clock::TokioClock;
 pub use clock::{Clock, NoClock, Now};
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub use clock::{ManualClock, ManualSleep};
-pub use compose::{CxFn, IdempotencyKey, NodeCx, NodeFuture, Par, Provides, Seq};
+pub use compose::{CxFn, IdempotencyKey, NodeCx, NodeFn, NodeFuture, Par, Provides, Seq};
 pub use describe::Description;
 pub use exec::{
     Bare, Cx, Detail, Env, Exec, Explain, Fresh, Full, Local, Node, NodeInfo, Reporting, SendExec, Stop, StopOf, Stops,
@@ -138,13 +142,13 @@ pub use layer::{NoRetry, Repeatable, Step};
 pub use observe::{Event, ListTrace, Outcome, Trace};
 pub use observe::{NoTrace, Record, Tracer};
 #[doc(hidden)]
-pub use pipeline::__par_chained;
+pub use pipeline::{__beside, __par_chained, __types_of};
 pub use pipeline::{Pipeline, Sealed, node, node_with, par};
 pub use policy::{Backoff, PolicyMap, ms, secs};
 pub use run::{RUN_ID_MAX, Report, RunId, RunIdError, RunStatus, Spent};
 #[cfg(feature = "tokio")]
 pub use runner::Quick;
-pub use runner::{BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, Runner};
+pub use runner::{Build, BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, Runner};
 pub use slot::{Place, Slot, SlotKind};
 
 /// The types that pipelines are made of. They stand in signatures and in error messages; nobody has to write them.
@@ -153,11 +157,12 @@ pub mod parts {
     pub use crate::compose::Spawned;
     pub use crate::{
         chain::{Fold, Nil, One, Push, Tune, Zero},
-        compose::{Chained, CxNode, Fast, Flat, FnNode, Map, MapErr, Par, Seq, Settleable, TryMap},
+        compose::{Chained, CxNode, Fallible, Fast, Flat, FnNode, Forkable, Map, MapErr, Par, Seq, Settleable, TryMap},
         describe::Shown,
+        into_node::{Itself, Known, Same},
         layer::{Deadline, FromStart, Inherit, Inner, Leaf, Once, Policy, Skipped, Step, Stored, Unlimited, Within},
         never::Never,
-        pipeline::{CxStep, FnStep},
+        pipeline::{CxStep, FnStep, MapStep, TryMapStep},
     };
 }
 

@@ -6,10 +6,10 @@ use core::{fmt, marker::PhantomData, time::Duration};
 use crate::compose::Spawned;
 use crate::{
     chain::{self, Fold, Nil, One, Push, Tune, Wrapped},
-    compose::{Chained, CxFn, CxNode, Fast, Flat, FnNode, Map, MapErr, NodeFuture, Par, Settleable, TryMap},
+    compose::{Chained, CxFn, CxNode, Fallible, Fast, Flat, FnNode, Map, MapErr, NodeFn, Par, Settleable, TryMap},
     describe::{Description, Shown},
     exec::{Node, Walk},
-    into_node::{IntoBranch, IntoNode, Piece},
+    into_node::{IntoBranch, IntoNode, Known, Piece, Same},
     layer::{Deadline, FromStart, Inherit, Leaf, Policy, Skipped, Step, Stored, Unlimited},
     policy::PolicyMap,
 };
@@ -59,11 +59,18 @@ pub struct Pipeline<C, In, Out, Error> {
     types: PhantomData<fn(In) -> (Out, Error)>,
 }
 
-/// A single node as it comes out of [`node`].
-pub type FnStep<F, In, Fut> = Step<FnNode<F, In, Fut>, Policy<Inherit, Unlimited, Stored>>;
+/// A single node as it comes out of [`node`]. (Through [`Known`], so that a wrong function is one error.)
+pub type FnStep<F, In, Fut, Out> = <Out as Known>::Is<Step<FnNode<F, In, Fut>, Policy<Inherit, Unlimited, Stored>>>;
 
-/// A single node as it comes out of [`node_with`].
-pub type CxStep<F, In, C, Out, Error> = Step<CxNode<F, In, C, Out, Error>, Policy<Inherit, Unlimited, Stored>>;
+/// A single node as it comes out of [`node_with`]. (Through [`Known`], so that a wrong function is one error.)
+pub type CxStep<F, In, C, Out, Error> =
+    <Out as Known>::Is<Step<CxNode<F, In, C, Out, Error>, Policy<Inherit, Unlimited, Stored>>>;
+
+/// A plain function as it comes out of [`Pipeline::map`].
+pub type MapStep<F, In, Out, Error> = <Out as Known>::Is<Map<F, In, Out, Error>>;
+
+/// A plain function as it comes out of [`Pipeline::try_map`].
+pub type TryMapStep<F, In, Out, Error> = <Out as Known>::Is<TryMap<F, In, Out, Error>>;
 
 /// A node made of an async function or closure that takes the input alone.
 ///
@@ -83,12 +90,20 @@ pub type CxStep<F, In, C, Out, Error> = Step<CxNode<F, In, C, Out, Error>, Polic
 /// ```
 ///
 /// A closure that uses something it owns is called again and again, so it lends or copies it to each future:
-/// `move |x| { let client = client.clone(); async move { client.get(x).await } }`. Without the copy the compiler says
-/// *async closure does not implement `Fn` because it captures state from its environment*.
-pub fn node<F, In, Fut>(id: &'static str, function: F) -> Pipeline<FnStep<F, In, Fut>, In, Fut::Out, Fut::Error>
+/// `move |x| { let client = client.clone(); async move { client.get(x).await } }`.
+///
+/// # When it does not compile
+/// A function that is not async, or does not return a `Result`, is named in an error of ours. Three others are the compiler's,
+/// since the bound is a plain `Fn`:
+///
+/// - *async closure does not implement `Fn` because it captures state from its environment*: it lacks the copy above. It is said
+///   a second time where the runner is built in the same function.
+/// - *cannot move out of `client`, a captured variable in an `Fn` closure*: so does this one; the compiler shows where.
+/// - *function is expected to take 1 argument, but it takes 2 arguments*: it takes a [`NodeCx`](crate::NodeCx) too, so it wants
+///   [`node_with`].
+pub fn node<F, In, Fut, Out, Error>(id: &'static str, function: F) -> Pipeline<FnStep<F, In, Fut, Out>, In, Out, Error>
 where
-    F: Fn(In) -> Fut,
-    Fut: NodeFuture,
+    F: NodeFn<In, Fut = Fut, Out = Out, Error = Error>,
 {
     Pipeline::of(leaf(id, FnNode::new(function)))
 }
@@ -126,6 +141,8 @@ fn leaf<B>(id: &'static str, body: B) -> Step<B, Policy<Inherit, Unlimited, Stor
 
 /// Two branches that take the same input, concurrently on one task; the pair of their outputs comes out.
 ///
+/// The input is cloned for each branch but the last, which [`build`](crate::Builder::build) checks.
+///
 /// Each branch has its own retries, time-outs and checkpoints. When one fails the other is dropped at once, unless
 /// [`settle`](Pipeline::settle) says otherwise. More than two: [`par!`](crate::par!).
 ///
@@ -137,25 +154,46 @@ fn leaf<B>(id: &'static str, body: B) -> Step<B, Policy<Inherit, Unlimited, Stor
 /// let pipeline = par(node("count", count), node("upper", upper)).map(|(count, upper)| format!("{count} {upper}"));
 /// # let _ = pipeline;
 /// ```
-pub fn par<A, B>(left: A, right: B) -> Pipeline<One<Par<A::Node, B::Node>, Nil>, A::In, (A::Out, B::Out), A::Error>
+pub fn par<A, B, In, Error, Left, Right, LeftOut, RightOut>(
+    left: A,
+    right: B,
+) -> Pipeline<One<Par<Left, Right>, Nil>, In, (LeftOut, RightOut), Error>
 where
-    A: Piece<In: Clone>,
-    B: IntoBranch<A::In, A::Error>,
+    A: Piece<In = In, Out = LeftOut, Error = Error, Node = Left>,
+    B: IntoBranch<In, Error, Out = RightOut, Node = Right>,
 {
     Pipeline::of(One { tree: Par::new(left.into_piece(), right.into_branch()), rest: Nil })
 }
 
 /// Three branches and more, for [`par!`](crate::par!).
 #[doc(hidden)]
-pub fn __par_chained<A, B>(
+pub fn __par_chained<A, B, In, Error, Left, Right, LeftOut, RightOut>(
     left: A,
     right: B,
-) -> Pipeline<One<Par<A::Node, B::Node, Chained<Fast>>, Nil>, A::In, (A::Out, B::Out), A::Error>
+) -> Pipeline<One<Par<Left, Right, Chained<Fast>>, Nil>, In, (LeftOut, RightOut), Error>
 where
-    A: Piece<In: Clone>,
-    B: IntoBranch<A::In, A::Error>,
+    A: Piece<In = In, Out = LeftOut, Error = Error, Node = Left>,
+    B: IntoBranch<In, Error, Out = RightOut, Node = Right>,
 {
     Pipeline::of(One { tree: Par::new(left.into_piece(), right.into_branch()), rest: Nil })
+}
+
+/// What the first branch of a [`par!`](crate::par!) takes and fails with.
+#[doc(hidden)]
+pub fn __types_of<A, In, Error>(_: &A) -> PhantomData<fn(In) -> Error>
+where
+    A: Piece<In = In, Error = Error>,
+{
+    PhantomData
+}
+
+/// A further branch of a [`par!`](crate::par!), checked against the first one so that the error is at the one that is wrong.
+#[doc(hidden)]
+pub fn __beside<B, In, Error, Node>(_: PhantomData<fn(In) -> Error>, branch: B) -> Sealed<Node>
+where
+    B: IntoBranch<In, Error, Node = Node>,
+{
+    Sealed { node: branch.into_branch() }
 }
 
 /// Any number of branches from two to twelve that take the same input; the flat tuple of their outputs comes out.
@@ -172,9 +210,11 @@ macro_rules! par {
     ($a:expr, $b:expr $(,)?) => {
         $crate::par($a, $b)
     };
-    ($($branch:expr),+ $(,)?) => {
-        $crate::__par_flat!([$($branch),+] [] a b c d e f g h i j k l)
-    };
+    ($first:expr, $($branch:expr),+ $(,)?) => {{
+        let first = $first;
+        let types = $crate::__types_of(&first);
+        $crate::__par_flat!([first, $($crate::__beside(types, $branch)),+] [] a b c d e f g h i j k l)
+    }};
 }
 
 #[doc(hidden)]
@@ -219,16 +259,17 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     pub fn map<F, To>(self, function: F) -> Pipeline<C::Out, In, To, Error>
     where
         F: Fn(Out) -> To,
-        C: Push<Map<F, Out, To, Error>>,
+        C: Push<MapStep<F, Out, To, Error>>,
     {
         Pipeline::of(self.chain.push(Map::new(function)))
     }
 
     /// A plain function that can fail. It has no id and no checkpoint, and is not retried by itself.
-    pub fn try_map<F, To>(self, function: F) -> Pipeline<C::Out, In, To, Error>
+    pub fn try_map<F, R, To>(self, function: F) -> Pipeline<C::Out, In, To, Error>
     where
-        F: Fn(Out) -> Result<To, Error>,
-        C: Push<TryMap<F, Out, To, Error>>,
+        F: Fn(Out) -> R,
+        R: Fallible<Error, Out = To>,
+        C: Push<TryMapStep<F, Out, To, Error>>,
     {
         Pipeline::of(self.chain.push(TryMap::new(function)))
     }
@@ -332,6 +373,10 @@ impl<F, In, Fut, P, Out, Error> Pipeline<Step<FnNode<F, In, Fut>, P>, In, Out, E
     ///
     /// # Cancel safety
     /// When the run is dropped, or a time-out ends the attempt, the task is aborted: it ends at its next await point.
+    ///
+    /// # When it does not compile
+    /// A function whose future is not `Send` is refused in the compiler's words at [`build`](crate::Builder::build): *future cannot
+    /// be sent between threads safely*, with the value that is held across an await and the line where it is.
     pub fn spawned(self) -> Pipeline<Step<Spawned<FnNode<F, In, Fut>>, P>, In, Out, Error> {
         let Step { id, was, body, policy } = self.chain;
         Pipeline::of(Step { id, was, body: Spawned(body), policy })
@@ -381,6 +426,13 @@ pub struct Sealed<N> {
     pub(crate) node: N,
 }
 
+impl<N: Node> Sealed<N> {
+    /// Its nodes and its shape, as [`Pipeline::describe`].
+    pub const fn describe(&self) -> Description<'_, Self> {
+        Description::of(self)
+    }
+}
+
 impl<C, In, Out, Error> IntoNode<In, Error> for Pipeline<C, In, Out, Error>
 where
     C: Fold<Node: Node<In = In, Out = Out, Error = Error>>,
@@ -419,21 +471,33 @@ where
     }
 }
 
-impl<N: Node> IntoNode<N::In, N::Error> for Sealed<N> {
+#[diagnostic::do_not_recommend]
+impl<N, In, Error, It> IntoNode<In, Error> for Sealed<N>
+where
+    N: Node,
+    (N::In, N::Error): Same<(In, Error), Then<N> = It>,
+    It: Node<In = In, Out = N::Out, Error = Error>,
+{
     type Out = N::Out;
-    type Node = N;
+    type Node = It;
 
-    fn into_node(self) -> N {
-        self.node
+    fn into_node(self) -> It {
+        <(N::In, N::Error)>::then(self.node)
     }
 }
 
-impl<N: Node> IntoBranch<N::In, N::Error> for Sealed<N> {
+#[diagnostic::do_not_recommend]
+impl<N, In, Error, It> IntoBranch<In, Error> for Sealed<N>
+where
+    N: Node,
+    (N::In, N::Error): Same<(In, Error), Then<N> = It>,
+    It: Node<In = In, Out = N::Out, Error = Error>,
+{
     type Out = N::Out;
-    type Node = N;
+    type Node = It;
 
-    fn into_branch(self) -> N {
-        self.node
+    fn into_branch(self) -> It {
+        <(N::In, N::Error)>::then(self.node)
     }
 }
 

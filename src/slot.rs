@@ -117,7 +117,9 @@ impl Place {
         self
     }
 
-    /// The same place as another iteration or element. Within an outer loop the caller numbers over both.
+    /// The same place as another iteration or element, counted from 1: instance 0 is what is in no loop and no collection, and a
+    /// retry [`from_start`](crate::Pipeline::from_start) there throws away every instance of the nodes inside. Within an outer
+    /// loop the caller numbers over both.
     #[must_use]
     #[inline(always)]
     pub const fn with_instance(mut self, instance: u32) -> Self {

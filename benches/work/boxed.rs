@@ -1,1 +1,150 @@
-pub fn x() {}
+//! The same work with boxed futures: what dynamic dispatch makes of it.
+
+use std::{future::Future, hint::black_box, pin::Pin, task::Poll, time::Duration};
+
+use tokio::time::Sleep;
+
+use super::{
+    Failed, Payload, block_on,
+    by_hand::{Runs, Slots},
+    repeat, step,
+    with_stroma::{LIMIT, RETRIES},
+};
+
+type Boxed<P> = Pin<Box<dyn Future<Output = Result<P, Failed>> + Send>>;
+type Node<P> = Box<dyn Fn(P) -> Boxed<P> + Send + Sync>;
+
+fn node<P: Payload + Send>() -> Node<P> {
+    Box::new(|payload| Box::pin(step(payload)))
+}
+
+fn eight<P: Payload + Send>() -> Vec<Node<P>> {
+    (0..8).map(|_| node()).collect()
+}
+
+/// Eight nodes in a list.
+#[inline(never)]
+pub(crate) fn seq8<P: Payload + Send>(n: u64) -> u64 {
+    async fn run<P: Payload>(nodes: &[Node<P>], mut x: P) -> Result<P, Failed> {
+        for node in nodes {
+            x = node(x).await?;
+        }
+        Ok(x)
+    }
+    let nodes = eight();
+    repeat(n, |input: P| block_on(run(&nodes, input)).unwrap())
+}
+
+/// A node that is tried again, each attempt within a time.
+fn tried<P: Payload + Send>(inner: Node<P>, retries: u32, limit: Duration) -> Node<P> {
+    let inner = std::sync::Arc::new(inner);
+    Box::new(move |input| {
+        let inner = inner.clone();
+        Box::pin(async move {
+            let mut failed = 0;
+            loop {
+                let mut attempt = inner(input.clone());
+                let mut timer: Option<Pin<Box<Sleep>>> = None;
+                let ended = std::future::poll_fn(|task| {
+                    if let Poll::Ready(ended) = attempt.as_mut().poll(task) {
+                        return Poll::Ready(ended);
+                    }
+                    let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit)));
+                    timer.as_mut().poll(task).map(|()| Err(Failed))
+                })
+                .await;
+                match ended {
+                    Ok(out) => return Ok(out),
+                    Err(_) if failed < retries => failed += 1,
+                    Err(error) => return Err(error),
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+    })
+}
+
+/// Eight nodes with a retry and a time-out on each.
+#[inline(never)]
+pub(crate) fn seq8_retry_timeout<P: Payload + Send>(n: u64) -> u64 {
+    async fn run<P: Payload>(nodes: &[Node<P>], mut x: P) -> Result<P, Failed> {
+        for node in nodes {
+            x = node(x).await?;
+        }
+        Ok(x)
+    }
+    let (retries, limit) = black_box((RETRIES, LIMIT));
+    let nodes: Vec<_> = eight().into_iter().map(|node| tried(node, retries, limit)).collect();
+    repeat(n, |input: P| block_on(run(&nodes, input)).unwrap())
+}
+
+/// Two branches.
+#[inline(never)]
+pub(crate) fn par2<P: Payload + Send>(n: u64) -> u64 {
+    async fn run<P: Payload>(left: &Node<P>, right: &Node<P>, input: P) -> Result<P, Failed> {
+        let (mut left, mut right) = (left(input.clone()), right(input));
+        let (mut left_out, mut right_out) = (None, None);
+        std::future::poll_fn(move |task| {
+            if left_out.is_none()
+                && let Poll::Ready(ended) = left.as_mut().poll(task)
+            {
+                left_out = Some(ended?);
+            }
+            if right_out.is_none()
+                && let Poll::Ready(ended) = right.as_mut().poll(task)
+            {
+                right_out = Some(ended?);
+            }
+            if right_out.is_none() {
+                return Poll::Pending;
+            }
+            left_out.take().map_or(Poll::Pending, |left| Poll::Ready(Ok(left)))
+        })
+        .await
+    }
+    let (left, right) = (node(), node());
+    repeat(n, |input: P| block_on(run(&left, &right, input)).unwrap())
+}
+
+/// Eight nodes in a list, each checkpointed in an array, and the input.
+#[inline(never)]
+pub(crate) fn seq8_memory<P: Payload + Send>(n: u64) -> u64 {
+    async fn run<P: Payload>(nodes: &[Node<P>], slots: &mut Slots, shape: u64, mut x: P) -> Result<P, Failed> {
+        slots.put(0, Some(shape), &x)?;
+        for (at, node) in nodes.iter().enumerate() {
+            x = node(x).await?;
+            slots.put(at + 1, None, &x)?;
+        }
+        Ok(x)
+    }
+    let (nodes, runs, shape) = (eight(), Runs::new(), black_box(7));
+    let mut id = 0;
+    repeat(n, |input: P| {
+        id += 1;
+        let mut hold = runs.open(stroma::RunId::from_u128(id)).unwrap();
+        let output = block_on(run(&nodes, &mut hold.slots, shape, input)).unwrap();
+        hold.finished = true;
+        output
+    })
+}
+
+/// Goes on at the last of eight nodes, from what an array holds.
+#[inline(never)]
+pub(crate) fn resume_last<P: Payload + Send>(n: u64) -> u64 {
+    async fn run<P: Payload>(nodes: &[Node<P>], slots: &Slots, shape: u64) -> Result<P, Failed> {
+        let (done, mut x) = slots.furthest::<P>(shape)?;
+        for node in nodes.get(done..).unwrap_or_default() {
+            x = node(x).await?;
+        }
+        Ok(x)
+    }
+    let (nodes, runs, shape) = (eight(), Runs::new(), black_box(7));
+    let id = black_box(stroma::RunId::from_u128(1));
+    runs.fill::<P>(id, shape);
+    repeat(n, |_: P| {
+        let mut hold = runs.open(id).unwrap();
+        let output = block_on(run(&nodes, &hold.slots, shape)).unwrap();
+        hold.finished = true;
+        output
+    })
+}

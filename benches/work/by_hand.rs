@@ -13,7 +13,7 @@ use super::{
 
 /// Eight nodes.
 #[inline(never)]
-pub fn seq8<P: Payload>(n: u64) -> u64 {
+pub(crate) fn seq8<P: Payload>(n: u64) -> u64 {
     async fn run<P: Payload>(input: P) -> Result<P, Failed> {
         let x = step(input).await?;
         let x = step(x).await?;
@@ -68,7 +68,7 @@ async fn tried<P: Payload>(retries: u32, limit: Duration, input: P) -> Result<P,
 
 /// Eight nodes with a retry and a time-out on each.
 #[inline(never)]
-pub fn seq8_retry_timeout<P: Payload>(n: u64) -> u64 {
+pub(crate) fn seq8_retry_timeout<P: Payload>(n: u64) -> u64 {
     async fn run<P: Payload>(retries: u32, limit: Duration, input: P) -> Result<P, Failed> {
         let x = tried(retries, limit, input).await?;
         let x = tried(retries, limit, x).await?;
@@ -86,7 +86,7 @@ pub fn seq8_retry_timeout<P: Payload>(n: u64) -> u64 {
 const CHECKSUM: crc::Crc<u32> = crc::Crc::<u32>::new(&crc::CRC_32_ISO_HDLC);
 
 /// How a run ended.
-pub struct Done<P> {
+pub(crate) struct Done<P> {
     output: P,
     id: RunId,
     resumed: bool,
@@ -95,7 +95,7 @@ pub struct Done<P> {
 }
 
 /// Runs by their ids, each held by one at a time.
-struct Runs {
+pub(crate) struct Runs {
     records: spin::Mutex<[Record; 1]>,
     slots: [spin::Mutex<Slots>; 1],
 }
@@ -107,22 +107,22 @@ struct Record {
 }
 
 /// The hold on a run; dropping it gives the run back.
-struct Hold<'a> {
+pub(crate) struct Hold<'a> {
     runs: &'a Runs,
     at: usize,
-    slots: spin::MutexGuard<'a, Slots>,
-    finished: bool,
+    pub(crate) slots: spin::MutexGuard<'a, Slots>,
+    pub(crate) finished: bool,
 }
 
 impl Runs {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let record = Record { id: RunId::from_u128(u128::MAX), held: false, finished: true };
         let slots = Slots { lens: [0; 9], bytes: [[0; 192]; 9] };
         Self { records: spin::Mutex::new([record]), slots: [spin::Mutex::new(slots)] }
     }
 
     /// Takes hold of a run, or of a finished one's place for it.
-    fn open(&self, id: RunId) -> Result<Hold<'_>, Failed> {
+    pub(crate) fn open(&self, id: RunId) -> Result<Hold<'_>, Failed> {
         let mut records = self.records.lock();
         let known = records.iter().position(|record| record.id == id);
         let at = known.or_else(|| records.iter().position(|record| record.finished && !record.held)).ok_or(Failed)?;
@@ -137,6 +137,14 @@ impl Runs {
         }
         Ok(Hold { runs: self, at, slots, finished: false })
     }
+
+    /// A run of which the input and seven outputs are stored.
+    pub(crate) fn fill<P: Payload>(&self, id: RunId, shape: u64) {
+        let mut hold = self.open(id).unwrap();
+        for slot in 0..8 {
+            hold.slots.put(slot, (slot == 0).then_some(shape), &P::of(slot as u64)).unwrap();
+        }
+    }
 }
 
 impl Drop for Hold<'_> {
@@ -148,14 +156,14 @@ impl Drop for Hold<'_> {
 }
 
 /// The slots of one run: the input and eight outputs.
-struct Slots {
+pub(crate) struct Slots {
     lens: [u16; 9],
     bytes: [[u8; 192]; 9],
 }
 
 impl Slots {
     /// Writes the same bytes as stroma does: version, schema key, shape for the input, payload, checksum.
-    fn put<P: Payload>(&mut self, slot: usize, shape: Option<u64>, value: &P) -> Result<(), Failed> {
+    pub(crate) fn put<P: Payload>(&mut self, slot: usize, shape: Option<u64>, value: &P) -> Result<(), Failed> {
         let key = const { Key::for_path::<P>("").to_bytes() };
         let bytes = self.bytes.get_mut(slot).ok_or(Failed)?;
         bytes[0] = 1;
@@ -186,6 +194,15 @@ impl Slots {
         }
     }
 
+    /// The furthest node that is done, and its output; whether the run is of this program is asked first.
+    pub(crate) fn furthest<P: Payload>(&self, shape: u64) -> Result<(usize, P), Failed> {
+        if self.lens[0] < 21 || self.bytes[0][9..17] != shape.to_le_bytes() {
+            return Err(Failed);
+        }
+        let done = (1..9).rev().find(|slot| self.lens[*slot] != 0).ok_or(Failed)?;
+        Ok((done, self.get(done)?))
+    }
+
     fn clear(&mut self) {
         self.lens = [0; 9];
     }
@@ -193,7 +210,7 @@ impl Slots {
 
 /// Eight nodes, each checkpointed in an array, and the input.
 #[inline(never)]
-pub fn seq8_memory<P: Payload>(n: u64) -> u64 {
+pub(crate) fn seq8_memory<P: Payload>(n: u64) -> u64 {
     async fn run<P: Payload>(runs: &Runs, shape: u64, id: RunId, input: P) -> Result<Done<P>, Failed> {
         let mut hold = runs.open(id)?;
         hold.slots.put(0, Some(shape), &input)?;
@@ -235,16 +252,11 @@ impl<P> Done<P> {
 
 /// Goes on at the last of eight nodes, from what an array holds.
 #[inline(never)]
-pub fn resume_last<P: Payload>(n: u64) -> u64 {
+pub(crate) fn resume_last<P: Payload>(n: u64) -> u64 {
     async fn run<P: Payload>(runs: &Runs, shape: u64, id: RunId) -> Result<Done<P>, Failed> {
         let mut hold = runs.open(id)?;
-        // Whether the run is of this program is asked first.
-        if hold.slots.lens[0] < 21 || hold.slots.bytes[0][9..17] != shape.to_le_bytes() {
-            return Err(Failed);
-        }
+        let (done, mut x) = hold.slots.furthest::<P>(shape)?;
         let restored = hold.slots.lens[1..].iter().filter(|len| **len != 0).count() as u16;
-        let done = (1..9).rev().find(|slot| hold.slots.lens[*slot] != 0).ok_or(Failed)?;
-        let mut x = hold.slots.get::<P>(done)?;
         // The last one keeps nothing, so that it can be gone on with again.
         if done < 2 {
             x = step(x).await?;
@@ -279,18 +291,13 @@ pub fn resume_last<P: Payload>(n: u64) -> u64 {
     let runs = Runs::new();
     let shape = black_box(7);
     let id = black_box(RunId::from_u128(1));
-    {
-        let mut hold = runs.open(id).unwrap();
-        for slot in 0..8 {
-            hold.slots.put(slot, (slot == 0).then_some(shape), &P::of(slot as u64)).unwrap();
-        }
-    }
+    runs.fill::<P>(id, shape);
     repeat(n, |_: P| block_on(run::<P>(&runs, shape, id)).unwrap().output())
 }
 
 /// Two branches, both polled whenever one of them may go on.
 #[inline(never)]
-pub fn par2<P: Payload>(n: u64) -> u64 {
+pub(crate) fn par2<P: Payload>(n: u64) -> u64 {
     async fn run<P: Payload>(input: P) -> Result<P, Failed> {
         let mut left = pin!(step(input.clone()));
         let mut right = pin!(step(input));

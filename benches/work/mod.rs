@@ -4,9 +4,9 @@
 //! counterpart: the same node functions, the same copies for a retry, the same bytes in a slot.
 #![allow(dead_code, reason = "each bench uses its part")]
 
-pub mod boxed;
-pub mod by_hand;
-pub mod with_stroma;
+pub(crate) mod boxed;
+pub(crate) mod by_hand;
+pub(crate) mod with_stroma;
 
 use std::{
     future::Future,
@@ -21,7 +21,7 @@ use stroma::Failure;
 
 /// The error of every node; none of them fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Failed;
+pub(crate) struct Failed;
 
 impl std::fmt::Display for Failed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -32,7 +32,7 @@ impl std::fmt::Display for Failed {
 impl Failure for Failed {}
 
 /// What passes between nodes.
-pub trait Payload: Clone + Serialize + for<'de> Deserialize<'de> + Schema + 'static {
+pub(crate) trait Payload: Clone + Serialize + for<'de> Deserialize<'de> + Schema + 'static {
     /// The input of run number `n`.
     fn of(n: u64) -> Self;
     /// A number that depends on it.
@@ -58,7 +58,7 @@ impl Payload for u64 {
 
 /// A payload of 128 bytes.
 #[derive(Debug, Clone, Serialize, Deserialize, Schema)]
-pub struct Wide([u64; 16]);
+pub(crate) struct Wide([u64; 16]);
 
 impl Payload for Wide {
     fn of(n: u64) -> Self {
@@ -78,13 +78,13 @@ impl Payload for Wide {
 }
 
 /// The node of every pipeline here.
-pub async fn step<P: Payload>(payload: P) -> Result<P, Failed> {
+pub(crate) async fn step<P: Payload>(payload: P) -> Result<P, Failed> {
     Ok(payload.step())
 }
 
 /// Polls a future to its end on this thread; nothing here waits for anything but itself.
 #[inline(always)]
-pub fn block_on<F: Future>(future: F) -> F::Output {
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut task = Context::from_waker(Waker::noop());
     loop {
@@ -96,7 +96,7 @@ pub fn block_on<F: Future>(future: F) -> F::Output {
 
 /// Does `n` runs and adds up what they yield.
 #[inline(always)]
-pub fn repeat<P: Payload>(n: u64, mut run: impl FnMut(P) -> P) -> u64 {
+pub(crate) fn repeat<P: Payload>(n: u64, mut run: impl FnMut(P) -> P) -> u64 {
     let mut sum = 0_u64;
     for i in 0..n {
         sum = sum.wrapping_add(run(black_box(P::of(i))).sum());

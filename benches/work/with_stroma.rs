@@ -25,22 +25,22 @@ macro_rules! seq8 {
 
 /// Eight nodes, nothing on.
 #[inline(never)]
-pub fn seq8<P: Payload>(n: u64) -> u64 {
+pub(crate) fn seq8<P: Payload>(n: u64) -> u64 {
     let runner = Runner::new(seq8!(P)).build().unwrap();
     repeat(n, |input: P| block_on(runner.run(input)).unwrap())
 }
 
 /// The policy of the group with retries.
-pub const POLICY: PolicyMap =
+pub(crate) const POLICY: PolicyMap =
     PolicyMap::never().recoverable(RETRIES, Backoff::none()).ambiguous(RETRIES, Backoff::none());
 /// Its number of retries.
-pub const RETRIES: u32 = 3;
+pub(crate) const RETRIES: u32 = 3;
 /// The time-out of the group with time-outs.
-pub const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// Eight nodes with a retry and a time-out on each, neither of which happens.
 #[inline(never)]
-pub fn seq8_retry_timeout<P: Payload>(n: u64) -> u64 {
+pub(crate) fn seq8_retry_timeout<P: Payload>(n: u64) -> u64 {
     let runner = Runner::new(seq8!(P, retry(black_box(POLICY)), timeout(black_box(LIMIT))))
         .with_clock(TokioClock)
         .build()
@@ -50,18 +50,18 @@ pub fn seq8_retry_timeout<P: Payload>(n: u64) -> u64 {
 
 /// Two branches.
 #[inline(never)]
-pub fn par2<P: Payload>(n: u64) -> u64 {
+pub(crate) fn par2<P: Payload>(n: u64) -> u64 {
     let runner = Runner::new(par(node("left", step::<P>), node("right", step::<P>)).map(|(left, _right)| left));
     let runner = runner.build().unwrap();
     repeat(n, |input: P| block_on(runner.run(input)).unwrap())
 }
 
 /// The store of the groups with checkpoints.
-pub type Memory = MemoryStore<1, 9, 192>;
+pub(crate) type Memory = MemoryStore<1, 9, 192>;
 
 /// Eight nodes, each checkpointed in memory, and the input.
 #[inline(never)]
-pub fn seq8_memory<P: Payload>(n: u64) -> u64 {
+pub(crate) fn seq8_memory<P: Payload>(n: u64) -> u64 {
     let runner = Runner::new(seq8!(P)).with_store(Memory::new()).build().unwrap();
     let mut id = 0;
     repeat(n, |input: P| {
@@ -150,7 +150,7 @@ impl<S: Session> Session for ForgetfulSession<S> {
 
 /// A run of eight nodes of which seven are checkpointed, gone on with at the last.
 #[inline(never)]
-pub fn resume_last<P: Payload>(n: u64) -> u64 {
+pub(crate) fn resume_last<P: Payload>(n: u64) -> u64 {
     let runner = Runner::new(seq8!(P)).with_store(Forgetful(Memory::new())).build().unwrap();
     let id = RunId::from_u128(1);
     block_on(runner.run_as(id, P::of(0))).unwrap();

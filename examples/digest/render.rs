@@ -18,12 +18,16 @@ const NARROWEST: usize = 40;
 const WIDEST: usize = 110;
 /// Columns of the longest bar.
 const BAR: usize = 16;
+/// Files in an overview.
+const ROWS: usize = 100;
+/// A file with fewer words of prose than this is not called hard to read: one long sentence would do.
+const ENOUGH_PROSE: u32 = 100;
 /// Headings shown per file.
 const HEADINGS: usize = 8;
 
 /// Styles of a terminal (ECMA-48, "select graphic rendition").
 #[derive(Debug, Clone, Copy)]
-enum Style {
+pub(crate) enum Style {
     /// Names and titles.
     Bold,
     /// What may be passed over.
@@ -37,7 +41,7 @@ enum Style {
 }
 
 /// Text with a style, or without where colours are off.
-fn paint(text: &str, style: Style, color: bool) -> String {
+pub(crate) fn paint(text: &str, style: Style, color: bool) -> String {
     let code = match style {
         Style::Bold => "1",
         Style::Dim => "2",
@@ -61,6 +65,57 @@ pub(crate) fn report(digests: &[Digest], out: &mut impl fmt::Write, width: usize
         writeln!(out)?;
     }
     summary(digests, out, width, color)
+}
+
+/// Writes a line about each file, as far as anybody would read them, and a summary line.
+///
+/// # Errors
+/// Only where `out` fails.
+pub(crate) fn overview(digests: &[Digest], out: &mut impl fmt::Write, width: usize, color: bool) -> fmt::Result {
+    let width = width.clamp(NARROWEST, WIDEST);
+    let figures = |digest: &Digest| {
+        let grade = digest.readability.flesch_kincaid_grade;
+        let grade = grade.map_or_else(|| "-".to_owned(), |grade| format!("{grade:.0}"));
+        [grouped(digest.words.total.into()), grade]
+    };
+    let widest = |column: usize, header: &str| {
+        let cells = digests.iter().filter_map(|digest| figures(digest).get(column).map(|cell| cell.width()));
+        cells.max().unwrap_or_default().max(header.len())
+    };
+    // What the figures leave is shared by the path and what the file is about.
+    let left = width.saturating_sub(widest(0, "words") + widest(1, "grade") + 3 * 2);
+    let paths = digests.iter().map(|digest| clean(&digest.path).width()).max().unwrap_or_default();
+    let path_room = paths.max(4).min(left / 2);
+    let about_room = left.saturating_sub(path_room);
+    let rows: Vec<Vec<String>> = digests
+        .iter()
+        .take(ROWS)
+        .map(|digest| {
+            let [words, grade] = figures(digest);
+            vec![fit_end(&clean(&digest.path), path_room), words, grade, about(digest, about_room)]
+        })
+        .collect();
+    table(&["file", "words", "grade", "about"], &rows, out, color)?;
+    let more = digests.len().saturating_sub(ROWS);
+    if more > 0 {
+        writeln!(out, "{}", paint(&format!("and {} more", grouped(more as u64)), Style::Dim, color))?;
+    }
+    writeln!(out)?;
+    summary(digests, out, width, color)
+}
+
+/// The best keywords of a file, as many as fit.
+fn about(digest: &Digest, room: usize) -> String {
+    let mut line = String::new();
+    for keyword in &digest.words.keywords {
+        let term = clean(&keyword.term);
+        let joined = if line.is_empty() { term } else { format!("{line}, {term}") };
+        if joined.width() > room {
+            break;
+        }
+        line = joined;
+    }
+    line
 }
 
 /// Writes a table: each column as wide as its widest cell, figures to the right.
@@ -247,6 +302,7 @@ fn summary(digests: &[Digest], out: &mut impl fmt::Write, width: usize, color: b
     let read = || digests.iter().map(|digest| &digest.readability);
     let hardest = digests
         .iter()
+        .filter(|digest| digest.readability.words >= ENOUGH_PROSE)
         .filter_map(|digest| Some((digest.readability.flesch_kincaid_grade?, &digest.path)))
         .max_by(|(left, _), (right, _)| left.total_cmp(right));
     // By words, so that a short file does not weigh as much as a book.
@@ -262,7 +318,7 @@ fn summary(digests: &[Digest], out: &mut impl fmt::Write, width: usize, color: b
 }
 
 /// Writes text on as many lines as it takes.
-fn paragraph(
+pub(crate) fn paragraph(
     text: &str,
     first: &str,
     next: &str,
@@ -327,7 +383,7 @@ fn counted(count: u64, what: &str) -> String {
 }
 
 /// A number with a comma at each thousand.
-fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -341,7 +397,7 @@ fn grouped(number: u64) -> String {
 
 /// Text that is safe to print: blanks for control characters and line breaks, nothing for the marks that change the
 /// direction of writing, which could make a line read as another.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let kept = text.chars().filter(
         |c| !matches!(c, '\u{200b}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'),
     );
@@ -404,7 +460,9 @@ mod tests {
             digest("", ""),
         ];
         for width in [0, 40, 41, 57, 80, 110, 500] {
-            for line in shown(&digests, width, false).lines() {
+            let mut table = String::new();
+            assert!(overview(&digests, &mut table, width, false).is_ok());
+            for line in shown(&digests, width, false).lines().chain(table.lines()) {
                 assert!(line.width() <= width.clamp(NARROWEST, WIDEST), "{width}: {} {line}", line.width());
             }
         }

@@ -40,7 +40,27 @@ where
     type Error = Error;
 }
 
-/// An async function that takes the input alone.
+/// An async function that takes the input alone: every `async fn(In) -> Result<Out, Error>`.
+pub trait NodeFn<In>: Fn(In) -> Self::Fut {
+    /// What it returns.
+    type Fut: NodeFuture<Out = Self::Out, Error = Self::Error>;
+    /// What it yields.
+    type Out;
+    /// What it fails with.
+    type Error;
+}
+
+impl<F, In, Fut> NodeFn<In> for F
+where
+    F: Fn(In) -> Fut,
+    Fut: NodeFuture,
+{
+    type Fut = Fut;
+    type Out = Fut::Out;
+    type Error = Fut::Error;
+}
+
+/// The body of a node that is an async function of the input alone.
 pub struct FnNode<F, In, Fut> {
     function: F,
     types: PhantomData<fn(In) -> Fut>,

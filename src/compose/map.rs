@@ -100,6 +100,22 @@ impl<F: Fn(In) -> Out, In, Out, Error, E: Env> Exec<E> for Map<F, In, Out, Error
     }
 }
 
+/// What a plain function that can fail returns: a `Result` with the error of the pipeline.
+#[diagnostic::on_unimplemented(
+    message = "the function of `.try_map` has to return a `Result` with the error `{Error}`; this one returns `{Self}`",
+    label = "does not fail with the error of the pipeline",
+    note = "all of a pipeline has one error type: `result.map_err(f)` in the function converts it",
+    note = "for a function that cannot fail use `.map(f)`, for an async one `.then(node(\"id\", f))`"
+)]
+pub trait Fallible<Error> {
+    /// What it yields.
+    type Out;
+}
+
+impl<Out, Error> Fallible<Error> for Result<Out, Error> {
+    type Out = Out;
+}
+
 /// A plain function that can fail.
 pub struct TryMap<F, In, Out, Error> {
     function: F,

@@ -111,6 +111,17 @@ impl<E: Env> ParMode<E> for Settle {
     const SETTLE: bool = true;
 }
 
+/// A value that several branches can be given.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be given to several branches: `par` needs `Clone`",
+    label = "each branch but the last gets a copy of the input",
+    note = "`#[derive(Clone)]` on `{Self}`, or an `Arc` around it, which is cheap to copy"
+)]
+pub trait Forkable: Clone {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Clone> Forkable for T {}
+
 impl<A, B, M> Node for Par<A, B, M>
 where
     A: Node,
@@ -203,7 +214,7 @@ impl<A, B, M, E> Exec<E> for Par<A, B, M>
 where
     E: Env,
     A: Exec<E>,
-    A::In: Clone,
+    A::In: Forkable,
     B: Exec<E> + Node<In = A::In, Error = A::Error>,
     M: ParMode<E> + Joins,
 {
@@ -348,7 +359,7 @@ impl<A, B, M> Par<A, B, M> {
     where
         E: Env,
         A: Exec<E>,
-        A::In: Clone,
+        A::In: Forkable,
         B: Exec<E> + Node<In = A::In, Error = A::Error>,
         M: ParMode<E> + Joins,
     {

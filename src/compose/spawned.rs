@@ -13,7 +13,7 @@ use super::func::{FnNode, NodeFuture};
 use crate::{
     exec::{Cx, Exec, Halt, Info, Local, Node, Reporting, Stop, StopOf, Walk, Why},
     slot::Place,
-    text::Text,
+    text::Words,
 };
 
 /// An async function on tokio's pool.
@@ -104,13 +104,13 @@ where
 }
 
 /// What a task that did not end properly said.
-fn message(error: JoinError) -> Text<120> {
+fn message(error: JoinError) -> Words {
     match error.try_into_panic() {
         Ok(panic) => {
             let text = panic.downcast_ref::<&str>().copied();
             let text = text.or_else(|| panic.downcast_ref::<alloc::string::String>().map(|text| text.as_str()));
-            Text::of(text.unwrap_or("a panic without a message"))
+            Words::of(text.unwrap_or("a panic without a message"))
         }
-        Err(error) => Text::of(error),
+        Err(error) => Words::of(error),
     }
 }

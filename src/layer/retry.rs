@@ -81,7 +81,8 @@ pub trait Retries<In, Er, E: Env> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be given to a node a second time: a retry needs `Clone`",
     label = "a retry keeps a copy of the input",
-    note = "`#[derive(Clone)]` on it, or no retries: `.retry(PolicyMap::never())` still keeps one, `Runner::new(..)` does not"
+    note = "`#[derive(Clone)]` on `{Self}`, or an `Arc` around it, which is cheap to copy",
+    note = "`Runner::new(..)` without policies keeps no copy; `.retry(PolicyMap::never())` still does"
 )]
 pub trait Repeatable {
     /// Another of the same.

@@ -15,7 +15,7 @@ use pin_project::pin_project;
 use super::{
     checkpoint::{Keep, Role},
     retry::Retries,
-    timeout::Limit,
+    timeout::{Alarm, AlarmProj, Limit},
 };
 use crate::{
     exec::{Cx, Detail, Env, Exec, Explain, Local, Node, NodeInfo, Stop, StopOf, Stops, Walk},
@@ -93,15 +93,15 @@ impl<Kept, Tally, P> core::fmt::Debug for StepState<Kept, Tally, P> {
 /// What a [`Step`] is doing; a phase that its options rule out has no values.
 #[pin_project(project = PhaseProj)]
 #[derive(Debug)]
-pub enum Phase<B, T, M, W, C, S, L> {
+pub enum Phase<B, T, O, M, W, C, S, L> {
     /// The body is at work.
     Try {
         /// Its state.
         #[pin]
         body: B,
-        /// The timer, once it was needed.
+        /// The timer.
         #[pin]
-        timer: Option<T>,
+        timer: Alarm<T, O>,
         /// When the attempt began.
         mark: M,
     },
@@ -119,6 +119,7 @@ pub enum Phase<B, T, M, W, C, S, L> {
 type PhaseOf<'a, B, R, T, K, E> = Phase<
     <B as Exec<E>>::State<'a>,
     <T as Limit<E>>::Timer<'a>,
+    <T as Limit<E>>::Late,
     <<E as Env>::Trace as Tracer>::Mark,
     <R as Retries<<B as Node>::In, <B as Node>::Error, E>>::Wait<'a>,
     <R as Retries<<B as Node>::In, <B as Node>::Error, E>>::Clearing<'a>,
@@ -160,11 +161,11 @@ where
 
     #[inline(always)]
     fn start<'a>(&'a self, input: B::In, at: Place, cx: Cx<'a, E>, local: &mut Local<'a, E>) -> Self::State<'a> {
-        let at = self.enter(at);
+        let at = self.enter(at).with_attempt(1);
         let kept = self.policy.retry.keep(&input, cx);
         let mark = cx.env.trace().mark(|| cx.now());
         let body = self.body.start(input, at, cx, local);
-        StepState { kept, tally: Default::default(), phase: Phase::Try { body, timer: None, mark } }
+        StepState { kept, tally: Default::default(), phase: Phase::Try { body, timer: Alarm::Off, mark } }
     }
 
     #[inline(always)]
@@ -180,7 +181,7 @@ where
             }
             StepProof::Body(proof) => {
                 let mark = cx.env.trace().mark(|| cx.now());
-                Phase::Try { body: self.body.resume(proof, at, cx, local), timer: None, mark }
+                Phase::Try { body: self.body.resume(proof, at, cx, local), timer: Alarm::Off, mark }
             }
         };
         StepState { kept, tally: Default::default(), phase }
@@ -199,11 +200,15 @@ where
         loop {
             let StateProj { kept, tally, mut phase } = state.as_mut().project();
             match phase.as_mut().project() {
-                PhaseProj::Try { body, timer, mark } => {
+                PhaseProj::Try { mut body, timer, mark } => {
                     let at = at.with_attempt(R::attempt(*tally));
-                    let ended = match self.body.poll(body, at, cx, local, task) {
+                    let polled = match *timer {
+                        Alarm::Over(_) => Poll::Pending,
+                        _ => self.body.poll(body.as_mut(), at, cx, local, task),
+                    };
+                    let ended = match polled {
                         Poll::Ready(ended) => ended,
-                        Poll::Pending => Err(Stop::Halt(ready!(self.poll_timer(timer, cx, task)))),
+                        Poll::Pending => Err(Stop::Halt(ready!(self.poll_timer(body, timer, at, cx, local, task)))),
                     };
                     let stop = match ended {
                         Ok(out) => {
@@ -230,7 +235,7 @@ where
                     ready!(wait.poll(task));
                     match self.policy.retry.clear(kept, &self.body, at, cx, local) {
                         Begun::Done(Ok(())) => {
-                            let again = ready!(self.again(kept, at, cx, local));
+                            let again = ready!(self.again(kept, at.with_attempt(R::attempt(*tally)), cx, local));
                             phase.set(again);
                         }
                         Begun::Done(Err(fault)) => return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at)))),
@@ -241,7 +246,7 @@ where
                     if let Err(fault) = ready!(R::poll_clear(clearing, local, task)) {
                         return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at))));
                     }
-                    let again = ready!(self.again(kept, at, cx, local));
+                    let again = ready!(self.again(kept, at.with_attempt(R::attempt(*tally)), cx, local));
                     phase.set(again);
                 }
                 PhaseProj::Save(saving) => {
@@ -281,24 +286,35 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
         if K::NODES == 0 { at } else { at.with_id(self.id) }
     }
 
-    /// Arms the timer where there is one to arm, and waits for it.
+    /// Arms the timer where there is one to arm, waits for it, and then for what the body is saving.
     #[inline(always)]
     fn poll_timer<'a, E>(
-        &self,
-        mut timer: Pin<&mut Option<T::Timer<'a>>>,
+        &'a self,
+        body: Pin<&mut B::State<'a>>,
+        mut timer: Pin<&mut Alarm<T::Timer<'a>, T::Late>>,
+        at: Place,
         cx: Cx<'a, E>,
+        local: &mut Local<'a, E>,
         task: &mut Context<'_>,
     ) -> Poll<<E::Detail as Detail>::Halt>
     where
         E: Env,
+        B: Exec<E>,
         T: Limit<E>,
     {
-        if timer.is_none() {
-            timer.set(self.policy.limit.arm(cx));
+        if let Alarm::Off = *timer
+            && let Some(armed) = self.policy.limit.arm(cx)
+        {
+            timer.set(Alarm::On(armed));
         }
-        let Some(mut timer) = timer.as_pin_mut() else { return Poll::Pending };
-        ready!(timer.as_mut().poll(task));
-        Poll::Ready(self.policy.limit.elapsed(&timer))
+        if let AlarmProj::On(mut running) = timer.as_mut().project() {
+            ready!(running.as_mut().poll(task));
+            let late = T::late(&running);
+            timer.set(Alarm::Over(late));
+        }
+        let Alarm::Over(late) = *timer else { return Poll::Pending };
+        ready!(self.body.drain(body, at, cx, local, task));
+        Poll::Ready(self.policy.limit.elapsed(late))
     }
 
     /// Says what a failure means, writes it down, and begins the wait for another attempt if there is to be one.
@@ -361,6 +377,6 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
             (None, Some(input)) => self.body.start(input, at, cx, local),
             (None, None) => return Poll::Pending,
         };
-        Poll::Ready(Phase::Try { body, timer: None, mark })
+        Poll::Ready(Phase::Try { body, timer: Alarm::Off, mark })
     }
 }

@@ -1,6 +1,8 @@
 //! A limit of time for each attempt.
 
-use core::{future::Future, time::Duration};
+use core::{convert::Infallible, future::Future, time::Duration};
+
+use pin_project::pin_project;
 
 use crate::{
     clock::Clock,
@@ -15,16 +17,34 @@ pub trait Limit<E: Env> {
     where
         E: 'a;
 
+    /// Says that the time is over.
+    type Late: Copy;
+
     /// Begins to measure, where there is a limit. Called when an attempt first has to wait, so that one which does not
     /// wait pays nothing; what it took until then does not count.
     fn arm<'a>(&self, cx: Cx<'a, E>) -> Option<Self::Timer<'a>>
     where
         E: 'a;
 
-    /// The stop of an attempt whose time is over.
-    fn elapsed<'a>(&self, timer: &Self::Timer<'a>) -> <E::Detail as Detail>::Halt
+    /// Says that this timer has fired.
+    fn late<'a>(timer: &Self::Timer<'a>) -> Self::Late
     where
         E: 'a;
+
+    /// The stop of an attempt whose time is over.
+    fn elapsed(&self, late: Self::Late) -> <E::Detail as Detail>::Halt;
+}
+
+/// The timer of one attempt.
+#[pin_project(project = AlarmProj)]
+#[derive(Debug)]
+pub enum Alarm<T, L> {
+    /// It was not needed yet.
+    Off,
+    /// It runs.
+    On(#[pin] T),
+    /// It has fired, and what the attempt is saving is to be saved before it is dropped.
+    Over(L),
 }
 
 /// No limit of time.
@@ -36,6 +56,7 @@ impl<E: Env> Limit<E> for Unlimited {
         = Never<()>
     where
         E: 'a;
+    type Late = Infallible;
 
     #[inline(always)]
     fn arm<'a>(&self, _: Cx<'a, E>) -> Option<Never<()>>
@@ -46,11 +67,16 @@ impl<E: Env> Limit<E> for Unlimited {
     }
 
     #[inline(always)]
-    fn elapsed<'a>(&self, timer: &Never<()>) -> <E::Detail as Detail>::Halt
+    fn late<'a>(timer: &Never<()>) -> Infallible
     where
         E: 'a,
     {
         timer.absurd()
+    }
+
+    #[inline(always)]
+    fn elapsed(&self, late: Infallible) -> <E::Detail as Detail>::Halt {
+        match late {}
     }
 }
 
@@ -63,6 +89,7 @@ impl<E: Timed> Limit<E> for Within {
         = <E::Clock as Clock>::Sleep<'a>
     where
         E: 'a;
+    type Late = ();
 
     #[cold]
     fn arm<'a>(&self, cx: Cx<'a, E>) -> Option<Self::Timer<'a>>
@@ -72,11 +99,15 @@ impl<E: Timed> Limit<E> for Within {
         Some(cx.env.clock().sleep(self.0))
     }
 
-    #[cold]
-    fn elapsed<'a>(&self, _: &Self::Timer<'a>) -> Halt
+    #[inline(always)]
+    fn late<'a>(_: &Self::Timer<'a>)
     where
         E: 'a,
     {
+    }
+
+    #[cold]
+    fn elapsed(&self, (): ()) -> Halt {
         Halt::new(Why::TimedOut { limit: self.0 })
     }
 }

@@ -35,6 +35,11 @@ pub trait Tracer {
 }
 
 /// A [`Tracer`] that can write down failures of type `Er`.
+#[diagnostic::on_unimplemented(
+    message = "`{Er}` cannot be written into this runner's trace",
+    label = "a trace shows every failure as text",
+    note = "`impl core::fmt::Display for {Er}`, or `.with_trace(NoTrace)`"
+)]
 pub trait Record<Er>: Tracer {
     /// Writes that an attempt succeeded.
     fn succeeded(&self, log: &mut Self::Log, at: Place, mark: Self::Mark, now: impl FnOnce() -> Duration);

@@ -146,6 +146,7 @@ impl Tracer for ListTrace {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<Er: fmt::Display> Record<Er> for ListTrace {
     fn succeeded(&self, log: &mut Log, at: Place, mark: Duration, now: impl FnOnce() -> Duration) {
         log.add(at, mark, now(), Outcome::Succeeded);

@@ -7,7 +7,7 @@ use crate::{
     describe::{Description, fingerprint},
     exec::{Env, Exec, Full, Node, NodeInfo},
     failure::FirstOf,
-    into_node::Piece,
+    into_node::{Itself, Piece},
     observe::Tracer,
     pipeline::Sealed,
     policy::PolicyMap,
@@ -43,8 +43,8 @@ impl Runner<(), Caps> {
     /// # Ok(())
     /// # }
     /// ```
-    #[allow(clippy::new_ret_no_self, reason = "a runner is what `build` makes of it, once its bounds hold")]
-    pub fn new<P: Piece>(pipeline: P) -> Builder<P::Node, Caps> {
+    #[allow(clippy::new_ret_no_self, reason = "a runner begins as its builder")]
+    pub fn new<P: Piece<Node = N>, N>(pipeline: P) -> Builder<N, Caps> {
         Builder { node: pipeline.into_piece(), env: Caps::default() }
     }
 
@@ -69,7 +69,7 @@ impl Runner<(), Caps> {
     /// # }
     /// ```
     #[cfg(feature = "tokio")]
-    pub fn quick<P: Piece>(pipeline: P) -> Builder<P::Node, super::caps::Quick> {
+    pub fn quick<P: Piece<Node = N>, N>(pipeline: P) -> Builder<N, super::caps::Quick> {
         Builder {
             node: pipeline.into_piece(),
             env: Caps {
@@ -143,28 +143,60 @@ impl<N, S, P, K, X, L, T, D> Builder<N, Caps<S, P, K, X, L, T, D>> {
     }
 }
 
-impl<N, E> Builder<N, E>
-where
-    E: Env,
-    N: Exec<E>,
-    E::Store: Persist<N::In>,
-{
-    /// Checks the ids of the nodes and the slots of the store, and makes the runner.
+/// A builder whose pipeline can run in its environment: what [`Builder::build`] asks for.
+pub trait Build {
+    /// The pipeline.
+    type Node;
+    /// The environment.
+    type Env;
+    /// Checks what the compiler cannot, and makes the runner.
     ///
     /// # Errors
-    /// When an id is empty, over-long, doubled or has a control character in it, or when the pipeline has more nodes than a run
-    /// of the store has slots.
-    pub fn build(self) -> Result<Runner<N, E>, BuildError> {
-        let node = Sealed { node: self.node };
+    /// As [`Builder::build`].
+    fn checked(self) -> Result<Runner<Self::Node, Self::Env>, BuildError>;
+}
+
+impl<B, N, E> Build for B
+where
+    B: Itself<It = Builder<N, E>>,
+    N: Exec<E>,
+    E: Env,
+    E::Store: Persist<N::In>,
+{
+    type Node = N;
+    type Env = E;
+
+    fn checked(self) -> Result<Runner<N, E>, BuildError> {
+        let Builder { node, env } = self.it();
+        let node = Sealed { node };
         check_ids(&node)?;
         let needed = usize::from(N::NODES).saturating_add(1);
-        if let Some(slots) = self.env.store().slots_per_run()
+        if let Some(slots) = env.store().slots_per_run()
             && slots < needed
         {
             return Err(BuildError::TooFewSlots { slots, needed });
         }
         let shape = fingerprint(&node);
-        Ok(Runner { node, env: self.env, shape })
+        Ok(Runner { node, env, shape })
+    }
+}
+
+impl<N, E> Builder<N, E> {
+    /// Checks the ids of the nodes and the slots of the store, and makes the runner.
+    ///
+    /// Here the compiler checks what the runner asks of the nodes' types: where a derive is missing, the error is at this call.
+    /// (Its bound stands on a parameter `B`, which is always this builder, so that the error is at the call and not at what
+    /// is before it.)
+    ///
+    /// # Errors
+    /// When an id is empty, over-long, doubled or has a control character in it, or when the pipeline has more nodes than a run
+    /// of the store has slots.
+    pub fn build<B>(self) -> Result<Runner<N, E>, BuildError>
+    where
+        Self: Itself<It = B>,
+        B: Build<Node = N, Env = E>,
+    {
+        self.it().checked()
     }
 }
 

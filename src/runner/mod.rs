@@ -5,7 +5,7 @@ mod caps;
 mod outcome;
 mod run;
 
-pub use builder::{BuildError, Builder};
+pub use builder::{Build, BuildError, Builder};
 #[cfg(feature = "tokio")]
 pub use caps::Quick;
 pub use caps::{Caps, NoContext};

@@ -7,7 +7,7 @@ use crate::{
     failure::FailureClass,
     run::{Report, RunStatus, Spent},
     store::{CheckpointError, NodeName, StoreError, StoreErrorKind, StoreFault},
-    text::Text,
+    text::Words,
 };
 
 /// A run that came to its end.
@@ -79,9 +79,9 @@ pub enum Cause<E> {
     UnknownNode(NodeName),
 }
 
-/// What a panic said, cut to 120 bytes.
+/// What a panic said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PanicMessage(Text<120>);
+pub struct PanicMessage(Words);
 
 impl fmt::Display for PanicMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,7 +90,7 @@ impl fmt::Display for PanicMessage {
 }
 
 impl<E> Cause<E> {
-    fn of(why: Why, fault: Option<StoreFault>, panic: Option<Text<120>>) -> Self {
+    fn of(why: Why, fault: Option<StoreFault>, panic: Option<Words>) -> Self {
         match (why, fault) {
             (Why::TimedOut { limit }, _) => Self::TimedOut { limit },
             (Why::Deadline { limit }, _) => Self::Deadline { limit },

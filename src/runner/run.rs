@@ -13,7 +13,7 @@ use pin_project::pin_project;
 use super::outcome::{Outcomes, StoreSays};
 use crate::{
     describe::{Description, dependents},
-    exec::{Cx, Detail, Env, Exec, Fresh, Full, Local, Node, ProofOf, RunInfo, Stop, StopOf, Stops},
+    exec::{Cx, Detail, Env, Exec, Fresh, Full, Local, Node, ProofOf, Reporting, RunInfo, Stop, StopOf, Stops},
     observe::Tracer,
     pipeline::Sealed,
     run::RunId,
@@ -81,7 +81,7 @@ impl<N, E> fmt::Debug for Runner<N, E> {
 
 /// An environment that has a store, so that its runs can be resumed.
 #[diagnostic::on_unimplemented(
-    message = "this runner has no store, so there is nothing to resume",
+    message = "this runner has no store, so there is nothing to resume or to forget",
     label = "needs a store",
     note = "`.with_store(..)` on the builder, or `Runner::quick(..)`, which keeps checkpoints in memory"
 )]
@@ -89,6 +89,12 @@ pub trait Resumable: Env<Detail = Full> {
     /// Says that it has one.
     #[doc(hidden)]
     const PROOF: <Self::Store as Durability>::Proof;
+    /// The store that it has.
+    #[doc(hidden)]
+    type Kept: Store;
+    /// The store that it has.
+    #[doc(hidden)]
+    fn kept(&self) -> &Self::Kept;
 }
 
 #[diagnostic::do_not_recommend]
@@ -98,6 +104,12 @@ where
     S: Store,
 {
     const PROOF: <Self::Store as Durability>::Proof = Durable::<S>::PROOF;
+    type Kept = S;
+
+    #[inline(always)]
+    fn kept(&self) -> &S {
+        &self.store().0
+    }
 }
 
 /// How a run ends in `E`.
@@ -141,7 +153,7 @@ where
     /// As [`run`](Self::run).
     pub fn run_as(&self, id: impl Into<RunId>, input: N::In) -> Run<'_, N, E>
     where
-        E: Env<Detail = Full>,
+        E: Reporting,
     {
         Run::new(self, RunInfo::new(id.into()), How::Start(input))
     }
@@ -200,12 +212,11 @@ impl<N, E> Runner<N, E> {
     ///
     /// # Cancel safety
     /// Dropped half-way, all of the run is forgotten or nothing.
-    pub async fn forget<S>(&self, id: impl Into<RunId>) -> Result<bool, StoreError>
+    pub async fn forget(&self, id: impl Into<RunId>) -> Result<bool, StoreError>
     where
-        E: Resumable<Store = Durable<S>>,
-        S: Store,
+        E: Resumable,
     {
-        match self.env.store().0.forget(&id.into()) {
+        match self.env.kept().forget(&id.into()) {
             Begun::Done(result) => result,
             Begun::Pending(forgetting) => forgetting.await,
         }

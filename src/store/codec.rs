@@ -60,7 +60,11 @@ impl<T: Payload> Header<T> {
 /// ```
 ///
 /// What postcard cannot keep: `usize` and `isize` (no fixed size), recursive types (no finite schema), fields that are
-/// skipped, enums that are `untagged` or internally tagged, and foreign types without a newtype of yours around them.
+/// skipped, enums that are `untagged` or internally tagged, and foreign types without a newtype of yours around them. A
+/// `usize` in a field is refused where the field is: *the trait bound `usize: postcard_schema::Schema` is not satisfied*.
+///
+/// A type that borrows, such as `&'static str`, cannot come back from bytes that are gone by then. The compiler says so without
+/// naming the type: *implementation of `Deserialize` is not general enough*. Keep a `String` in its place.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be kept in a checkpoint",
     label = "a runner with a store keeps what passes between its nodes",
@@ -243,7 +247,8 @@ fn write<T: Payload>(value: &T, shape: Option<NonZeroU64>, buffer: &mut [u8]) ->
     let Sink { rest, digest } = serializer.output;
     let len = room - rest.len();
     *rest.first_chunk_mut().ok_or(EncodeError::NoRoom)? = digest.finalize().to_le_bytes();
-    if cfg!(debug_assertions) {
+    #[cfg(debug_assertions)]
+    {
         let start = if shape.is_some() { VERSION_AND_SCHEMA + SHAPE } else { VERSION_AND_SCHEMA };
         faithful::<T>(buffer.get(start..len).unwrap_or_default())?;
     }
@@ -344,7 +349,8 @@ fn payload<T: Payload>(bytes: &[u8]) -> Result<T, CheckpointFault> {
 }
 
 /// Decodes `bytes` and encodes the result again, which must give the same bytes.
-fn faithful<T: Payload>(bytes: &[u8]) -> Result<(), EncodeError> {
+#[cfg(debug_assertions)]
+pub(crate) fn faithful<T: Payload>(bytes: &[u8]) -> Result<(), EncodeError> {
     let again = payload::<T>(bytes).map_err(|_| EncodeError::NotFaithful)?;
     match postcard::serialize_with_flavor(&again, Compare { expected: bytes }) {
         Ok(true) => Ok(()),

@@ -112,6 +112,11 @@ pub enum Access {
 ///
 /// A store whose driver offers only `async fn` hands the work to a task and waits for its answer, or boxes the future:
 /// the associated types take either.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a store",
+    label = "keeps no checkpoints",
+    note = "`HeapStore::new()` and `MemoryStore` keep them in memory, `RedbStore::open(path)` in a file"
+)]
 pub trait Store {
     /// Exclusive access to one run; dropping it gives the run back.
     type Session<'a>: Session

@@ -1266,7 +1266,7 @@ mod tests {
         }
     }
 
-    /// Does nothing by itself: what the next one starts, and kills.
+    /// Not a test of its own: what the next one starts, and kills. Without the variable there is nothing for it to do.
     #[test]
     fn child_that_is_killed() {
         let Ok(path) = env::var("STROMA_TEST_REDB") else { return };

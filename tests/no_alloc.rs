@@ -1,0 +1,244 @@
+//! A run allocates nothing on the heap: neither a plain one nor one with retries, time-outs and checkpoints in memory.
+#![cfg(feature = "std")]
+
+use core::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    sync::atomic::{AtomicU64, Ordering},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use allocation_counter::measure;
+use stroma::{
+    Backoff, Clock, Failure, FailureClass, NodeCx, Now, PolicyMap, RunId, RunStatus, Runner, ms, node, node_with, par,
+    secs, store::MemoryStore,
+};
+
+/// Lets go of the task once.
+async fn pause() {
+    let mut paused = false;
+    poll_fn(|task| {
+        if paused {
+            return Poll::Ready(());
+        }
+        paused = true;
+        task.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Polls to the end; whatever these futures wait for comes of itself.
+fn drive<F: Future>(future: F) -> F::Output {
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return output;
+        }
+    }
+}
+
+/// Runs `run` once to warm up and then three times, in which it must not allocate.
+#[track_caller]
+fn allocates_nothing(mut run: impl FnMut()) {
+    run();
+    let counted = measure(|| (0..3).for_each(|_| run()));
+    assert_eq!((counted.count_total, counted.bytes_total), (0, 0));
+}
+
+#[test]
+fn the_counter_counts() {
+    let counted = measure(|| drop(core::hint::black_box(Box::new(1_u64))));
+    assert_eq!((counted.count_total, counted.bytes_total), (1, 8));
+}
+
+#[derive(Debug, PartialEq)]
+struct Fail;
+
+impl core::fmt::Display for Fail {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("not yet")
+    }
+}
+
+impl Failure for Fail {
+    fn class(&self) -> FailureClass {
+        FailureClass::Recoverable
+    }
+}
+
+async fn add(x: u64) -> Result<u64, Fail> {
+    pause().await;
+    Ok(x + 1)
+}
+
+fn sum((a, b): (u64, u64)) -> u64 {
+    a + b
+}
+
+#[test]
+fn a_plain_run() {
+    let pipeline = node("a", add).then(par(node("b", add).then(node("c", add)), node("d", add))).map(sum);
+    let runner = Runner::new(pipeline.then(node("e", add))).build().unwrap();
+    allocates_nothing(|| assert_eq!(drive(runner.run(1)), Ok(8)));
+}
+
+/// A clock that goes on by a millisecond whenever somebody asks whether it is time yet.
+#[derive(Default)]
+struct Ticking(AtomicU64);
+
+struct Tick<'c> {
+    clock: &'c Ticking,
+    until: u64,
+}
+
+impl Now for Ticking {
+    fn now(&self) -> Duration {
+        ms(self.0.load(Ordering::Relaxed))
+    }
+}
+
+impl Clock for Ticking {
+    type Sleep<'a> = Tick<'a>;
+
+    fn sleep(&self, duration: Duration) -> Tick<'_> {
+        Tick { clock: self, until: self.0.load(Ordering::Relaxed) + duration.as_millis() as u64 }
+    }
+}
+
+impl Future for Tick<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<()> {
+        if self.clock.0.fetch_add(1, Ordering::Relaxed) >= self.until {
+            return Poll::Ready(());
+        }
+        task.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// How many attempts at `b`, `e` and `h` are still to fail.
+#[derive(Default)]
+struct Flaky(Cell<[u32; 3]>);
+
+async fn flaky(x: u64, cx: NodeCx<'_, Flaky>) -> Result<u64, Fail> {
+    pause().await;
+    let at = ["b", "e", "h"].iter().position(|id| *id == cx.node()).unwrap();
+    let Flaky(left) = cx.context();
+    let mut failures = left.get();
+    if failures[at] == 0 {
+        return Ok(x + 1);
+    }
+    failures[at] -= 1;
+    left.set(failures);
+    Err(Fail)
+}
+
+/// A time-out that is armed and not reached, retries of a node, of a chain, and from the start, branches, and a deadline.
+macro_rules! all_of_it {
+    ($wait:expr) => {
+        node("a", add)
+            .timeout(secs(60))
+            .then(node_with("b", flaky))
+            .then(par(
+                node("c", add).then(node("d", add).skip_checkpoint()).timeout(secs(60)),
+                node_with("e", flaky)
+                    .retry(PolicyMap::never())
+                    .then(node("f", add))
+                    .retry(PolicyMap::never().recoverable(9, $wait)),
+            ))
+            .map(sum)
+            .then(
+                node("g", add).then(node_with("h", flaky)).retry(PolicyMap::never().recoverable(9, $wait)).from_start(),
+            )
+            .deadline(secs(600))
+            .seal()
+    };
+}
+
+/// Each kind of run: fresh, under an id of its own and dropped half-way, resumed, once more for its result, and from a node on.
+macro_rules! each_kind_of_run {
+    ($runner:expr) => {{
+        let runner = &$runner;
+        let flaky = &runner.context().0;
+        let mut number = 0;
+        allocates_nothing(|| {
+            let ended = |ended: Result<stroma::Completed<u64, ()>, stroma::Halted<Fail, ()>>, status| {
+                let done = ended.unwrap();
+                assert_eq!((done.output, done.report.status), (12, status));
+                assert_eq!(flaky.get(), [0; 3]);
+            };
+            flaky.set([2; 3]);
+            ended(drive(runner.run(1)), RunStatus::Completed);
+            number += 1;
+            let id = RunId::from_u128(number);
+            flaky.set([2; 3]);
+            {
+                let mut run = pin!(runner.run_as(id, 1));
+                while flaky.get() != [0, 1, 2] {
+                    assert!(run.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+                }
+            }
+            ended(drive(runner.resume(id)), RunStatus::Resumed);
+            ended(drive(runner.run_as(id, 1)), RunStatus::Resumed);
+            flaky.set([0, 2, 2]);
+            ended(drive(runner.resume_from(id, "e")), RunStatus::Resumed);
+        });
+    }};
+}
+
+fn patient(wait: Backoff) -> PolicyMap {
+    PolicyMap::never().recoverable(3, wait)
+}
+
+#[test]
+fn a_run_with_everything_on_a_clock_of_its_own() {
+    for wait in [Backoff::none(), Backoff::constant(ms(5)), Backoff::exponential(ms(5))] {
+        let runner = Runner::new(all_of_it!(wait))
+            .with_clock(Ticking::default())
+            .with_policies(patient(wait))
+            .with_context(Flaky::default())
+            .with_store(MemoryStore::<4, 9, 32>::new())
+            .build()
+            .unwrap();
+        each_kind_of_run!(runner);
+    }
+}
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_run_with_everything_on_tokios_clock() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let _inside = runtime.enter();
+    let runner = Runner::new(all_of_it!(Backoff::none()))
+        .with_clock(stroma::TokioClock)
+        .with_policies(patient(Backoff::none()))
+        .with_context(Flaky::default())
+        .with_store(MemoryStore::<4, 9, 32>::new())
+        .build()
+        .unwrap();
+    each_kind_of_run!(runner);
+}
+
+/// A run that halts, and one that is refused, say why without a heap too.
+#[test]
+fn a_run_that_halts() {
+    let runner = Runner::new(node_with("b", flaky))
+        .with_clock(Ticking::default())
+        .with_policies(patient(Backoff::none()))
+        .with_context(Flaky::default())
+        .with_store(MemoryStore::<1, 2, 32>::new())
+        .build()
+        .unwrap();
+    allocates_nothing(|| {
+        runner.context().0.set([9, 0, 0]);
+        let halted = drive(runner.run_as(RunId::from_u128(1), 1)).unwrap_err();
+        assert_eq!((halted.node, halted.attempt, halted.report.status), (Some("b"), 4, RunStatus::Partial));
+        let halted = drive(runner.run_as(RunId::from_u128(1), 2)).unwrap_err();
+        assert_eq!(halted.cause, stroma::Cause::OtherInput);
+        assert!(drive(runner.resume(RunId::from_u128(2))).is_err());
+    });
+}

@@ -1,0 +1,25 @@
+// A node on tokio's pool whose future cannot move to another thread.
+use std::rc::Rc;
+
+use stroma::prelude::*;
+
+#[derive(Debug)]
+struct AppError;
+
+impl std::fmt::Display for AppError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("no")
+    }
+}
+
+impl Failure for AppError {}
+
+async fn double(x: u64) -> Result<u64, AppError> {
+    let x = Rc::new(x);
+    tokio::task::yield_now().await;
+    Ok(*x * 2)
+}
+
+fn main() {
+    let _ = Runner::quick(node("double", double).spawned()).build();
+}
