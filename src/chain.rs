@@ -146,12 +146,12 @@ impl<B, R, T, K> Tune for Step<B, Policy<R, T, K>> {
 
     fn retry(self, retry: PolicyMap) -> Self::Retry {
         let Policy { limit, keep, .. } = self.policy;
-        Step { id: self.id, was: self.was, body: self.body, policy: Policy { retry, limit, keep } }
+        Step { id: self.id, key: self.key, body: self.body, policy: Policy { retry, limit, keep } }
     }
 
     fn timeout(self, limit: Duration) -> Self::Timeout {
         let Policy { retry, keep, .. } = self.policy;
-        Step { id: self.id, was: self.was, body: self.body, policy: Policy { retry, limit: Within(limit), keep } }
+        Step { id: self.id, key: self.key, body: self.body, policy: Policy { retry, limit: Within(limit), keep } }
     }
 }
 
@@ -178,7 +178,7 @@ macro_rules! fold_and_wrap {
 fold_and_wrap!(One<T, R>, Zero<R>);
 
 fn wrap<N, R, T>(body: N, retry: R, limit: T) -> Wrapped<N, R, T> {
-    One { tree: Step { id: "", was: None, body, policy: Policy { retry, limit, keep: Inner } }, rest: Nil }
+    One { tree: Step { id: "", key: "", body, policy: Policy { retry, limit, keep: Inner } }, rest: Nil }
 }
 
 /// The retries of a composite, from the start.

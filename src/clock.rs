@@ -82,10 +82,14 @@ pub struct TokioClock;
 #[cfg(feature = "tokio")]
 impl Now for TokioClock {
     fn now(&self) -> Duration {
-        // Tokio's instants have no fixed moment to count from, so the first call in the process sets one.
-        static START: std::sync::OnceLock<tokio::time::Instant> = std::sync::OnceLock::new();
-        let now = tokio::time::Instant::now();
-        now.saturating_duration_since(*START.get_or_init(|| now))
+        // Tokio's instants have no fixed moment to count from, so the first call in the process sets one: by the system's
+        // clock, since a paused one may be hours ahead of another, and long ago, since a paused one stays behind.
+        static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+        let start = *START.get_or_init(|| {
+            let now = std::time::Instant::now();
+            now.checked_sub(Duration::from_secs(24 * 3_600)).unwrap_or(now)
+        });
+        tokio::time::Instant::now().into_std().saturating_duration_since(start)
     }
 }
 
@@ -136,7 +140,16 @@ mod manual {
     #[derive(Debug, Default)]
     struct Shared {
         now: Duration,
-        waiting: Vec<(Duration, Waker)>,
+        /// How many waits there were: the number of the next one.
+        waits: u64,
+        waiting: Vec<Waiting>,
+    }
+
+    #[derive(Debug)]
+    struct Waiting {
+        number: u64,
+        until: Duration,
+        waker: Waker,
     }
 
     impl ManualClock {
@@ -152,10 +165,10 @@ mod manual {
                 let mut shared = self.shared.lock();
                 shared.now = shared.now.saturating_add(duration);
                 let now = shared.now;
-                shared.waiting.retain(|(at, waker)| {
-                    let later = *at > now;
+                shared.waiting.retain(|waiting| {
+                    let later = waiting.until > now;
                     if !later {
-                        due.push(waker.clone());
+                        due.push(waiting.waker.clone());
                     }
                     later
                 });
@@ -167,7 +180,7 @@ mod manual {
         /// How far off the next moment is that somebody waits for, or `None` where nobody waits.
         pub fn next_wake(&self) -> Option<Duration> {
             let shared = self.shared.lock();
-            shared.waiting.iter().map(|(at, _)| at.saturating_sub(shared.now)).min()
+            shared.waiting.iter().map(|waiting| waiting.until.saturating_sub(shared.now)).min()
         }
     }
 
@@ -181,7 +194,10 @@ mod manual {
         type Sleep<'a> = ManualSleep;
 
         fn sleep(&self, duration: Duration) -> ManualSleep {
-            ManualSleep { shared: Arc::clone(&self.shared), until: self.now().saturating_add(duration) }
+            let mut shared = self.shared.lock();
+            let (number, until) = (shared.waits, shared.now.saturating_add(duration));
+            shared.waits += 1;
+            ManualSleep { shared: Arc::clone(&self.shared), number, until }
         }
     }
 
@@ -190,7 +206,14 @@ mod manual {
     #[must_use = "futures do nothing unless you `.await` or poll them"]
     pub struct ManualSleep {
         shared: Arc<SpinMutex<Shared>>,
+        number: u64,
         until: Duration,
+    }
+
+    impl Drop for ManualSleep {
+        fn drop(&mut self) {
+            self.shared.lock().waiting.retain(|waiting| waiting.number != self.number);
+        }
     }
 
     impl Future for ManualSleep {
@@ -201,9 +224,11 @@ mod manual {
             if shared.now >= self.until {
                 return Poll::Ready(());
             }
-            let until = self.until;
-            shared.waiting.retain(|(at, waker)| *at != until || !waker.will_wake(task.waker()));
-            shared.waiting.push((until, task.waker().clone()));
+            let (number, until) = (self.number, self.until);
+            match shared.waiting.iter_mut().find(|waiting| waiting.number == number) {
+                Some(waiting) => waiting.waker.clone_from(task.waker()),
+                None => shared.waiting.push(Waiting { number, until, waker: task.waker().clone() }),
+            }
             Poll::Pending
         }
     }

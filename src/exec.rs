@@ -31,6 +31,9 @@ pub trait Node {
     /// How many nodes with an id it has.
     const NODES: u16;
 
+    /// How many of them skip their checkpoint.
+    const SKIPPED: u16 = 0;
+
     /// Shows `walk` every node in order, and where branches begin and end.
     fn walk<W: Walk>(&self, walk: &mut W);
 }
@@ -72,7 +75,7 @@ pub(crate) fn contains(node: &impl Node, id: &str) -> bool {
 pub struct NodeInfo {
     /// Its id.
     pub id: &'static str,
-    /// The id that it had before, where it was renamed.
+    /// The id that it had first, and that its output is kept under, where it was renamed.
     pub was: Option<&'static str>,
     /// The name of the type that it takes.
     pub input: &'static str,
@@ -83,6 +86,11 @@ pub struct NodeInfo {
 }
 
 impl NodeInfo {
+    /// The id that its output is kept under.
+    pub(crate) fn stored_as(&self) -> &'static str {
+        self.was.unwrap_or(self.id)
+    }
+
     /// Whether this is the node's id, or was.
     pub(crate) fn is(&self, id: &str) -> bool {
         same_id(self.id, id) || self.was.is_some_and(|was| same_id(was, id))

@@ -136,7 +136,7 @@ where
 }
 
 fn leaf<B>(id: &'static str, body: B) -> Step<B, Policy<Inherit, Unlimited, Stored>> {
-    Step { id, was: None, body, policy: Policy { retry: Inherit, limit: Unlimited, keep: Leaf } }
+    Step { id, key: id, body, policy: Policy { retry: Inherit, limit: Unlimited, keep: Leaf } }
 }
 
 /// Two branches that take the same input, concurrently on one task; the pair of their outputs comes out.
@@ -353,13 +353,14 @@ impl<B, R, T, K, In, Out, Error> Pipeline<Step<B, Policy<R, T, K>>, In, Out, Err
     ///
     /// The output of the whole run is kept all the same, so that a finished run can return it.
     pub fn skip_checkpoint(self) -> Pipeline<Step<B, Policy<R, T, Skipped>>, In, Out, Error> {
-        let Step { id, was, body, policy: Policy { retry, limit, .. } } = self.chain;
-        Pipeline::of(Step { id, was, body, policy: Policy { retry, limit, keep: Leaf } })
+        let Step { id, key, body, policy: Policy { retry, limit, .. } } = self.chain;
+        Pipeline::of(Step { id, key, body, policy: Policy { retry, limit, keep: Leaf } })
     }
 
-    /// The id that this node had in an earlier version of the program, so that the checkpoints of that version are found.
+    /// The id that this node had in the first version of the program: its output is kept under that one, so that this version
+    /// and those before find each other's checkpoints. Traces and errors show the present id.
     pub fn was(mut self, id: &'static str) -> Self {
-        self.chain.was = Some(id);
+        self.chain.key = id;
         self
     }
 }
@@ -378,8 +379,8 @@ impl<F, In, Fut, P, Out, Error> Pipeline<Step<FnNode<F, In, Fut>, P>, In, Out, E
     /// A function whose future is not `Send` is refused in the compiler's words at [`build`](crate::Builder::build): *future cannot
     /// be sent between threads safely*, with the value that is held across an await and the line where it is.
     pub fn spawned(self) -> Pipeline<Step<Spawned<FnNode<F, In, Fut>>, P>, In, Out, Error> {
-        let Step { id, was, body, policy } = self.chain;
-        Pipeline::of(Step { id, was, body: Spawned(body), policy })
+        let Step { id, key, body, policy } = self.chain;
+        Pipeline::of(Step { id, key, body: Spawned(body), policy })
     }
 }
 

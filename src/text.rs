@@ -19,6 +19,14 @@ impl<const N: usize> Text<N> {
         text
     }
 
+    /// The text of anything that can be shown, on one line: control characters are escaped.
+    pub(crate) fn line(shown: impl fmt::Display) -> Self {
+        let mut text = Self::empty();
+        // As above.
+        let _ = write!(Line(&mut text), "{shown}");
+        text
+    }
+
     pub(crate) fn as_str(&self) -> &str {
         self.0.as_str()
     }
@@ -50,6 +58,18 @@ impl<const N: usize> fmt::Display for Text<N> {
     }
 }
 
+/// Writes all on one line: control characters are escaped.
+struct Line<'t, W>(&'t mut W);
+
+impl<W: Write> Write for Line<'_, W> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        s.chars().try_for_each(|c| match c.is_control() {
+            true => write!(self.0, "{}", c.escape_debug()),
+            false => self.0.write_char(c),
+        })
+    }
+}
+
 /// The words of an error underneath: on the heap where there is one, since errors travel by value and are to be small.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub(crate) struct Words(
@@ -66,13 +86,18 @@ impl Words {
         return Self(Text::empty());
     }
 
-    /// The words of anything that can be shown.
+    /// The words of anything that can be shown, on one line: control characters are escaped.
     #[cold]
     pub(crate) fn of(shown: impl fmt::Display) -> Self {
         #[cfg(feature = "alloc")]
-        return Self(Some(alloc::string::ToString::to_string(&shown).into_boxed_str()));
+        {
+            let mut line = alloc::string::String::new();
+            // A `Display` that fails half-way leaves what it had to say until then.
+            let _ = write!(Line(&mut line), "{shown}");
+            Self(Some(line.into_boxed_str()))
+        }
         #[cfg(not(feature = "alloc"))]
-        return Self(Text::of(shown));
+        return Self(Text::line(shown));
     }
 
     pub(crate) fn as_str(&self) -> &str {
@@ -98,5 +123,11 @@ mod tests {
         assert_eq!(Text::<8>::of("abc").as_str(), "abc");
         assert_eq!(Text::<8>::of("abcdefghij").as_str(), "abcde…");
         assert_eq!(Text::<8>::of("äöüäöü").as_str(), "äö…");
+    }
+
+    #[test]
+    fn a_line_is_one_line() {
+        assert_eq!(Text::<32>::line("ä\n b\u{1b}[0m").as_str(), "ä\\n b\\u{1b}[0m");
+        assert_eq!(Text::<8>::line("abcd\nefgh").as_str(), "abcd\\…");
     }
 }

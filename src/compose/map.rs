@@ -229,6 +229,7 @@ impl<N: Node, F, Error> Node for MapErr<N, F, Error> {
     type Error = Error;
 
     const NODES: u16 = N::NODES;
+    const SKIPPED: u16 = N::SKIPPED;
 
     fn walk<W: Walk>(&self, walk: &mut W) {
         self.body.walk(walk);
@@ -331,6 +332,7 @@ impl<N: Node, F, Out> Node for Flat<N, F, Out> {
     type Error = N::Error;
 
     const NODES: u16 = N::NODES;
+    const SKIPPED: u16 = N::SKIPPED;
 
     fn walk<W: Walk>(&self, walk: &mut W) {
         self.body.walk(walk);

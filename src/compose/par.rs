@@ -133,6 +133,7 @@ where
     type Error = A::Error;
 
     const NODES: u16 = A::NODES.saturating_add(B::NODES);
+    const SKIPPED: u16 = A::SKIPPED.saturating_add(B::SKIPPED);
 
     fn walk<W: Walk>(&self, walk: &mut W) {
         walk.fork();

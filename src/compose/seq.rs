@@ -44,6 +44,7 @@ impl<A: Node, B: Node<In = A::Out, Error = A::Error>> Node for Seq<A, B> {
     type Error = A::Error;
 
     const NODES: u16 = A::NODES.saturating_add(B::NODES);
+    const SKIPPED: u16 = A::SKIPPED.saturating_add(B::SKIPPED);
 
     fn walk<W: Walk>(&self, walk: &mut W) {
         self.first.walk(walk);

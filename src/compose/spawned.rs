@@ -29,6 +29,7 @@ impl<B: Node> Node for Spawned<B> {
     type Error = B::Error;
 
     const NODES: u16 = B::NODES;
+    const SKIPPED: u16 = B::SKIPPED;
 
     fn walk<W: Walk>(&self, walk: &mut W) {
         self.0.walk(walk);

@@ -37,6 +37,7 @@ impl<N: Node> Node for Deadline<N> {
     type Error = N::Error;
 
     const NODES: u16 = N::NODES;
+    const SKIPPED: u16 = N::SKIPPED;
 
     fn walk<W: Walk>(&self, walk: &mut W) {
         self.body.walk(walk);

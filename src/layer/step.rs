@@ -31,8 +31,8 @@ use crate::{
 #[derive(Debug, Clone, Copy)]
 pub struct Step<B, P> {
     pub(crate) id: &'static str,
-    /// The id that it had before, so that older checkpoints of it are found.
-    pub(crate) was: Option<&'static str>,
+    /// The id under which its output is kept: the one that it had first.
+    pub(crate) key: &'static str,
     pub(crate) body: B,
     pub(crate) policy: P,
 }
@@ -51,6 +51,7 @@ impl<B: Node, R, T, K: Role> Node for Step<B, Policy<R, T, K>> {
     type Error = B::Error;
 
     const NODES: u16 = B::NODES + K::NODES;
+    const SKIPPED: u16 = if K::NODES != 0 && !K::STORED { 1 } else { B::SKIPPED };
 
     fn walk<W: Walk>(&self, walk: &mut W) {
         if K::NODES == 0 {
@@ -58,7 +59,7 @@ impl<B: Node, R, T, K: Role> Node for Step<B, Policy<R, T, K>> {
         }
         walk.node(NodeInfo {
             id: self.id,
-            was: self.was,
+            was: (self.key != self.id).then_some(self.key),
             input: type_name::<B::In>(),
             output: type_name::<B::Out>(),
             checkpointed: K::STORED,
@@ -149,11 +150,7 @@ where
 
     #[inline(always)]
     fn resumable(&self, at: Place, local: &Local<'_, E>) -> Option<Self::Proof> {
-        let held = match (K::held(self.id, at, local), self.was) {
-            (None, Some(was)) => K::held(was, at, local),
-            (held, _) => held,
-        };
-        match held {
+        match K::held(self.key, at, local) {
             Some(proof) => Some(StepProof::Output(proof)),
             None => self.body.resumable(at, local).map(StepProof::Body),
         }
@@ -172,13 +169,7 @@ where
     fn resume<'a>(&'a self, proof: Self::Proof, at: Place, cx: Cx<'a, E>, local: &mut Local<'a, E>) -> Self::State<'a> {
         let kept = self.policy.retry.keep_nothing(cx);
         let phase = match proof {
-            StepProof::Output(proof) => {
-                let id = match self.was {
-                    Some(was) if K::held(self.id, at, local).is_none() => was,
-                    _ => self.id,
-                };
-                Phase::Load(K::load(proof, id, at, local))
-            }
+            StepProof::Output(proof) => Phase::Load(K::load(proof, self.key, at, local)),
             StepProof::Body(proof) => {
                 let mark = cx.env.trace().mark(|| cx.now());
                 Phase::Try { body: self.body.resume(proof, at, cx, local), timer: Alarm::Off, mark }
@@ -215,7 +206,7 @@ where
                             if K::NODES != 0 {
                                 cx.env.trace().succeeded(&mut local.log, at, *mark, || cx.now());
                             }
-                            match K::save(self.id, at, local, &out) {
+                            match K::save(self.key, at, local, &out) {
                                 Begun::Done(Ok(())) => return Poll::Ready(Ok(out)),
                                 Begun::Done(Err(fault)) => {
                                     return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at))));
@@ -250,6 +241,7 @@ where
                     phase.set(again);
                 }
                 PhaseProj::Save(saving) => {
+                    let at = at.with_attempt(R::attempt(*tally));
                     return K::poll_save(saving, local, task).map_err(|fault| Stop::Halt(E::Detail::stop(fault, at)));
                 }
                 PhaseProj::Load(loading) => {

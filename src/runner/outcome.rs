@@ -108,6 +108,8 @@ impl<E> Cause<E> {
     /// What a stop means that is not a node's own error.
     fn class(&self) -> FailureClass {
         match self {
+            // There is nothing to go on with, however long one waits.
+            Self::Store(error) if error.kind() == StoreErrorKind::UnknownRun => FailureClass::Terminal,
             Self::TimedOut { .. } | Self::Deadline { .. } | Self::Store(_) => FailureClass::Recoverable,
             Self::Error(_) => FailureClass::Ambiguous,
             _ => FailureClass::Terminal,

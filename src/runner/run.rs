@@ -377,6 +377,9 @@ where
         if matches!(*phase, Phase::Begin { .. })
             && let PhaseOwned::Begin { how } = phase.as_mut().project_replace(Phase::Over)
         {
+            // Waiting for the store is part of the run.
+            self.env.trace().begin(&mut local.log, || cx.now());
+            E::Detail::begin(&mut local.run, || cx.now());
             let access = if matches!(how, How::Start(_)) { Access::Create } else { Access::Existing };
             let next = match self.env.store().open(&mut local.session, E::Detail::id(&local.run), access) {
                 Begun::Done(Ok(())) => self.opened(how, local, cx),
@@ -450,8 +453,6 @@ where
         local: &mut Local<'a, E>,
         cx: Cx<'a, E>,
     ) -> Next<'a, N, E> {
-        self.env.trace().begin(&mut local.log, || cx.now());
-        E::Detail::begin(&mut local.run, || cx.now());
         match how {
             How::Start(input) if E::Store::existing(&local.session).is_none() => {
                 match E::Store::save(&mut local.session, Slot::INPUT, &input, Some(self.shape)) {
@@ -617,13 +618,17 @@ where
     /// How many nodes need not run; the trace is told which.
     #[inline]
     fn restored(&self, local: &mut Local<'_, E>) -> u16 {
-        let mut restored = 0_u16;
-        if !<E::Trace as Tracer>::ENABLED {
+        if N::SKIPPED == 0 && !<E::Trace as Tracer>::ENABLED {
             return u16::try_from(E::Store::outputs(&local.session)).unwrap_or(u16::MAX);
         }
-        let mut place = Place::FIRST;
+        let (mut restored, mut place) = (0_u16, Place::FIRST);
         self.describe().nodes(|node| {
-            if local.holds(node.id, place).is_some() || node.was.is_some_and(|was| local.holds(was, place).is_some()) {
+            // What is kept of a node that skips its checkpoint is used only where it is an output of the run.
+            let used = || {
+                let mut depending = 0_u16;
+                node.checkpointed || dependents(&self.node, node.id, |_| depending += 1) && depending == 1
+            };
+            if local.holds(node.stored_as(), place).is_some() && used() {
                 restored = restored.saturating_add(1);
                 self.env.trace().restored(&mut local.log, node.id);
             }

@@ -213,7 +213,7 @@ pub struct NodeName(Text<64>);
 
 impl NodeName {
     pub(crate) fn of(id: &str) -> Self {
-        Self(Text::of(id))
+        Self(Text::line(id))
     }
 }
 

@@ -266,6 +266,40 @@ pub trait Session {
     fn finished(&mut self) {}
 }
 
+/// A store that is shared by runners of which none outlives the others for certain.
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+impl<S: Store> Store for alloc::sync::Arc<S> {
+    type Session<'a>
+        = S::Session<'a>
+    where
+        Self: 'a;
+    type Opening<'a>
+        = S::Opening<'a>
+    where
+        Self: 'a;
+    type Forgetting<'a>
+        = S::Forgetting<'a>
+    where
+        Self: 'a;
+
+    fn slots_per_run(&self) -> Option<usize> {
+        S::slots_per_run(self)
+    }
+
+    #[inline(always)]
+    fn open<'a>(
+        &'a self,
+        run: &RunId,
+        access: Access,
+    ) -> Begun<Result<Self::Session<'a>, StoreError>, Self::Opening<'a>> {
+        S::open(self, run, access)
+    }
+
+    fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>> {
+        S::forget(self, run)
+    }
+}
+
 /// What a store could not do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoreError {
