@@ -4,6 +4,8 @@
 //! one run takes, without what comes before and after. The table of ratios, and the limits that they are held to, are in
 //! `tests/instructions.rs`.
 
+#![allow(unused_qualifications, reason = "the macros of gungraun qualify what they call")]
+
 mod work;
 
 use std::hint::black_box;

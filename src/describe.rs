@@ -6,7 +6,6 @@ use crate::{
     chain::{Nil, One, Zero},
     exec::{Node, NodeInfo, Walk},
     layer::Step,
-    pipeline::Sealed,
 };
 
 /// Something whose nodes can be shown in order.
@@ -38,12 +37,6 @@ where
 {
     fn show<W: Walk>(&self, walk: &mut W) {
         self.walk(walk);
-    }
-}
-
-impl<N: Node> Shown for Sealed<N> {
-    fn show<W: Walk>(&self, walk: &mut W) {
-        self.node.walk(walk);
     }
 }
 

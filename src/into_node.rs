@@ -1,10 +1,6 @@
 //! What may stand in a pipeline, and what is said of what may not.
 
-use crate::{
-    chain::Fold,
-    exec::Node,
-    pipeline::{Pipeline, Sealed},
-};
+use crate::exec::Node;
 
 /// Something that can come next in a pipeline whose output so far is `In` and whose error is `Error`.
 ///
@@ -20,7 +16,7 @@ use crate::{
 ///    = help: for that trait implementation, expected `Vec<String>`, found `Entities`
 /// ```
 ///
-/// [`Pipeline::map`] converts between two nodes, [`Pipeline::map_err`] converts an error. In a nested type
+/// [`map`](crate::Pipeline::map) converts between two nodes, [`map_err`](crate::Pipeline::map_err) an error. In a nested type
 /// `Pipeline<.., A, B, E>`, `A` is what it takes, `B` what it yields and `E` its error.
 #[diagnostic::on_unimplemented(
     message = "the next node has to take `{In}` and fail with `{Error}`, and this one does not",
@@ -39,33 +35,6 @@ pub trait IntoNode<In, Error> {
     fn into_node(self) -> Self::Node;
 }
 
-impl<C, In, Out, Error> IntoNode<In, Error> for Pipeline<C, In, Out, Error>
-where
-    C: Fold<Node: Node<In = In, Out = Out, Error = Error>>,
-{
-    type Out = Out;
-    type Node = C::Node;
-
-    fn into_node(self) -> C::Node {
-        self.chain.fold()
-    }
-}
-
-#[diagnostic::do_not_recommend]
-impl<N, In, Error, It> IntoNode<In, Error> for Sealed<N>
-where
-    N: Node,
-    (N::In, N::Error): Same<(In, Error), Then<N> = It>,
-    It: Node<In = In, Out = N::Out, Error = Error>,
-{
-    type Out = N::Out;
-    type Node = It;
-
-    fn into_node(self) -> It {
-        <(N::In, N::Error)>::then(self.node)
-    }
-}
-
 /// Something that can be a branch beside another one that takes `In` and fails with `Error`.
 #[diagnostic::on_unimplemented(
     message = "each branch has to take `{In}` and fail with `{Error}`, and this one does not",
@@ -82,33 +51,6 @@ pub trait IntoBranch<In, Error> {
     type Node: Node<In = In, Out = Self::Out, Error = Error>;
     /// Makes it.
     fn into_branch(self) -> Self::Node;
-}
-
-impl<C, In, Out, Error> IntoBranch<In, Error> for Pipeline<C, In, Out, Error>
-where
-    C: Fold<Node: Node<In = In, Out = Out, Error = Error>>,
-{
-    type Out = Out;
-    type Node = C::Node;
-
-    fn into_branch(self) -> C::Node {
-        self.chain.fold()
-    }
-}
-
-#[diagnostic::do_not_recommend]
-impl<N, In, Error, It> IntoBranch<In, Error> for Sealed<N>
-where
-    N: Node,
-    (N::In, N::Error): Same<(In, Error), Then<N> = It>,
-    It: Node<In = In, Out = N::Out, Error = Error>,
-{
-    type Out = N::Out;
-    type Node = It;
-
-    fn into_branch(self) -> It {
-        <(N::In, N::Error)>::then(self.node)
-    }
 }
 
 /// That two types are the same. Where they are not, [`Then`](Self::Then) is unknown, so that what uses it says nothing and the
@@ -174,29 +116,4 @@ pub trait Piece {
     type Node: Node<In = Self::In, Out = Self::Out, Error = Self::Error>;
     /// Makes it.
     fn into_piece(self) -> Self::Node;
-}
-
-impl<C, In, Out, Error> Piece for Pipeline<C, In, Out, Error>
-where
-    C: Fold<Node: Node<In = In, Out = Out, Error = Error>>,
-{
-    type In = In;
-    type Out = Out;
-    type Error = Error;
-    type Node = C::Node;
-
-    fn into_piece(self) -> C::Node {
-        self.chain.fold()
-    }
-}
-
-impl<N: Node> Piece for Sealed<N> {
-    type In = N::In;
-    type Out = N::Out;
-    type Error = N::Error;
-    type Node = N;
-
-    fn into_piece(self) -> N {
-        self.node
-    }
 }

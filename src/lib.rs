@@ -1,4 +1,75 @@
-//! Statically typed pipelines with reliability built in.
+//! Typed pipelines of fallible async steps, with retries, time-outs and crash-safe checkpoints built in.
+//!
+//! A pipeline is one generic type. What does not fit together does not compile, and a capability that is not switched on costs
+//! no instruction, no byte and no trait bound.
+//!
+//! ```
+//! use stroma::prelude::*;
+//! # use postcard_schema::Schema;
+//! # use serde::{Deserialize, Serialize};
+//! # #[derive(Debug, thiserror::Error)]
+//! # #[error("the document is empty")]
+//! # struct AppError;
+//! # impl Failure for AppError {}
+//!
+//! #[derive(Clone, Serialize, Deserialize, Schema)]
+//! struct Words(Vec<String>);
+//!
+//! async fn extract(document: String) -> Result<Words, AppError> {
+//!     Ok(Words(document.split_whitespace().map(str::to_owned).collect()))
+//! }
+//!
+//! async fn count(words: Words) -> Result<u32, AppError> {
+//!     Ok(words.0.len() as u32)
+//! }
+//!
+//! async fn longest(words: Words) -> Result<String, AppError> {
+//!     words.0.into_iter().max_by_key(String::len).ok_or(AppError)
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let pipeline = node("extract", extract)
+//!     .then(par(node("count", count), node("longest", longest).timeout(secs(2))))
+//!     .map(|(count, longest)| format!("{count} words, the longest is `{longest}`"));
+//!
+//! let runner = Runner::quick(pipeline).build()?;
+//! let done = runner.run("a pipeline is one generic type".to_owned()).await?;
+//! assert_eq!(done.output, "6 words, the longest is `pipeline`");
+//! assert_eq!(done.report.status, RunStatus::Completed);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Where to begin
+//! - [`node`], [`node_with`] and [`par()`] make pipelines; the methods of [`Pipeline`] put them together, and
+//!   [the order in which its layers wrap](Pipeline#order) is said there.
+//! - [`Runner`] runs them: [`Runner::new`] with nothing switched on, or `Runner::quick` with checkpoints in memory, retries, tokio's
+//!   clock and a trace. The latter asks of every type that passes between nodes `Clone`, `Serialize`, `DeserializeOwned` and `Schema`.
+//! - [`Completed`] and [`Halted`] are how a run ends; [`Failure`] is what an error says about itself, and [`PolicyMap`] how it is
+//!   tried again.
+//! - [`store`] is where checkpoints are kept, and the trait for a store of your own; [`Exec`] is the trait for a kind of node of
+//!   your own.
+//!
+//! # Features
+//! Each only adds items. Without any of them the crate is `no_std` and has no heap.
+//!
+//! - `alloc`: `HeapStore`, `ListTrace`, `ManualClock`.
+//! - `std` (on by default): run ids of its own making, and `std::io::Error` as a failure.
+//! - `tokio` (on by default): `Runner::quick`, `TokioClock`, `.spawned()`.
+//! - `json` (on by default): a trace as JSON.
+//! - `redb` (on by default): `RedbStore`, checkpoints in one file that survives `kill -9`.
+//!
+//! # Without `std`
+//! With `default-features = false` a pipeline runs on a microcontroller: a [`MemoryStore`](store::MemoryStore) in a `static`, a
+//! [`Clock`] of the board's, [`Runner::run_as`] with an id that the device counts up, and any executor. On a chip without
+//! compare-and-swap (`thumbv6m`) the store's lock goes through the `critical-section` crate, of which the program provides the
+//! implementation.
+//!
+//! # Versions
+//! The oldest Rust is 1.90; a later one is asked for only in a minor version. Until 1.0 a minor version may break code, a patch
+//! never does. What is in [`parts`] stands in signatures and may change its parameters in any minor version.
+
 #![no_std]
 #![forbid(unsafe_code)]
 #![deny(missing_docs)]
@@ -20,6 +91,11 @@
     )
 )]
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
+/// Its examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
 
 #[cfg(feature = "alloc")]
 extern crate alloc;

@@ -1,39 +1,4 @@
 //! Pipelines: how they are written down.
-//!
-//! # Order
-//! A layer wraps what is to its left inside its own parentheses, as iterator adapters do. On a single node the order of the
-//! calls does not matter: checkpoint is around retry, retry around time-out, time-out around the function. On a chain it is
-//! as written:
-//!
-//! ```
-//! # use stroma::{Backoff, PolicyMap, Runner, ms, node};
-//! # use std::{sync::atomic::{AtomicU32, Ordering}, time::Duration};
-//! # #[derive(Debug, PartialEq)] struct AppError;
-//! # impl std::fmt::Display for AppError { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("no") } }
-//! # impl stroma::Failure for AppError {}
-//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! async fn slow(x: u32) -> Result<u32, AppError> {
-//!     tokio::time::sleep(Duration::from_millis(70)).await;
-//!     Ok(x + 1)
-//! }
-//! let three_times = PolicyMap::never().recoverable(2, Backoff::none());
-//! let chain = || node("one", slow).then(node("two", slow));
-//!
-//! // 100 ms for each attempt at the chain: it is over after 3 attempts, so after 300 ms.
-//! let each = Runner::quick(chain().timeout(ms(100)).retry(three_times)).with_policies(PolicyMap::never());
-//! // 100 ms for all attempts together: it is over after 100 ms.
-//! let all = Runner::quick(chain().retry(three_times).timeout(ms(100))).with_policies(PolicyMap::never());
-//! # let start = tokio::time::Instant::now();
-//! # let each = each.build()?.run(0).await;
-//! // (What `one` had done before the time-out was in the store, so the second attempt had only `two` left to do.)
-//! assert_eq!(each.unwrap().output, 2);
-//! # let start = tokio::time::Instant::now();
-//! assert!(all.build()?.run(0).await.is_err());
-//! # assert_eq!(start.elapsed(), ms(100));
-//! # Ok(())
-//! # }
-//! ```
 
 use core::{fmt, marker::PhantomData, time::Duration};
 
@@ -43,8 +8,8 @@ use crate::{
     chain::{self, Fold, Nil, One, Push, Tune, Wrapped},
     compose::{Chained, CxFn, CxNode, Fallible, Fast, Flat, FnNode, Map, MapErr, NodeFn, Par, Settleable, TryMap},
     describe::{Description, Shown},
-    exec::Node,
-    into_node::{IntoBranch, IntoNode, Known, Piece},
+    exec::{Node, Walk},
+    into_node::{IntoBranch, IntoNode, Known, Piece, Same},
     layer::{Deadline, FromStart, Inherit, Leaf, Policy, Skipped, Step, Stored, Unlimited},
     policy::PolicyMap,
 };
@@ -53,6 +18,41 @@ use crate::{
 ///
 /// It does nothing by itself: [`Runner`](crate::Runner) runs it. Its first parameter is the nested type of its nodes, which
 /// nobody need write: a function returns a part of a pipeline as [`Sealed`].
+///
+/// # Order
+/// A layer wraps what is to its left inside its own parentheses, as iterator adapters do. On a single node the order of the
+/// calls does not matter: checkpoint is around retry, retry around time-out, time-out around the function. On a chain it is
+/// as written:
+///
+/// ```
+/// # use stroma::{Backoff, PolicyMap, Runner, ms, node};
+/// # use std::{sync::atomic::{AtomicU32, Ordering}, time::Duration};
+/// # #[derive(Debug, PartialEq)] struct AppError;
+/// # impl std::fmt::Display for AppError { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("no") } }
+/// # impl stroma::Failure for AppError {}
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// async fn slow(x: u32) -> Result<u32, AppError> {
+///     tokio::time::sleep(Duration::from_millis(70)).await;
+///     Ok(x + 1)
+/// }
+/// let three_times = PolicyMap::never().recoverable(2, Backoff::none());
+/// let chain = || node("one", slow).then(node("two", slow));
+///
+/// // 100 ms for each attempt at the chain: it is over after 3 attempts, so after 300 ms.
+/// let each = Runner::quick(chain().timeout(ms(100)).retry(three_times)).with_policies(PolicyMap::never());
+/// // 100 ms for all attempts together: it is over after 100 ms.
+/// let all = Runner::quick(chain().retry(three_times).timeout(ms(100))).with_policies(PolicyMap::never());
+/// # let start = tokio::time::Instant::now();
+/// # let each = each.build()?.run(0).await;
+/// // (What `one` had done before the time-out was in the store, so the second attempt had only `two` left to do.)
+/// assert_eq!(each.unwrap().output, 2);
+/// # let start = tokio::time::Instant::now();
+/// assert!(all.build()?.run(0).await.is_err());
+/// # assert_eq!(start.elapsed(), ms(100));
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "a pipeline does nothing until a runner runs it"]
 pub struct Pipeline<C, In, Out, Error> {
     pub(crate) chain: C,
@@ -431,5 +431,90 @@ impl<N: Node> Sealed<N> {
     /// Its nodes and its shape, as [`Pipeline::describe`].
     pub const fn describe(&self) -> Description<'_, Self> {
         Description::of(self)
+    }
+}
+
+impl<C, In, Out, Error> IntoNode<In, Error> for Pipeline<C, In, Out, Error>
+where
+    C: Fold<Node: Node<In = In, Out = Out, Error = Error>>,
+{
+    type Out = Out;
+    type Node = C::Node;
+
+    fn into_node(self) -> C::Node {
+        self.chain.fold()
+    }
+}
+
+impl<C, In, Out, Error> IntoBranch<In, Error> for Pipeline<C, In, Out, Error>
+where
+    C: Fold<Node: Node<In = In, Out = Out, Error = Error>>,
+{
+    type Out = Out;
+    type Node = C::Node;
+
+    fn into_branch(self) -> C::Node {
+        self.chain.fold()
+    }
+}
+
+impl<C, In, Out, Error> Piece for Pipeline<C, In, Out, Error>
+where
+    C: Fold<Node: Node<In = In, Out = Out, Error = Error>>,
+{
+    type In = In;
+    type Out = Out;
+    type Error = Error;
+    type Node = C::Node;
+
+    fn into_piece(self) -> C::Node {
+        self.chain.fold()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<N, In, Error, It> IntoNode<In, Error> for Sealed<N>
+where
+    N: Node,
+    (N::In, N::Error): Same<(In, Error), Then<N> = It>,
+    It: Node<In = In, Out = N::Out, Error = Error>,
+{
+    type Out = N::Out;
+    type Node = It;
+
+    fn into_node(self) -> It {
+        <(N::In, N::Error)>::then(self.node)
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<N, In, Error, It> IntoBranch<In, Error> for Sealed<N>
+where
+    N: Node,
+    (N::In, N::Error): Same<(In, Error), Then<N> = It>,
+    It: Node<In = In, Out = N::Out, Error = Error>,
+{
+    type Out = N::Out;
+    type Node = It;
+
+    fn into_branch(self) -> It {
+        <(N::In, N::Error)>::then(self.node)
+    }
+}
+
+impl<N: Node> Piece for Sealed<N> {
+    type In = N::In;
+    type Out = N::Out;
+    type Error = N::Error;
+    type Node = N;
+
+    fn into_piece(self) -> N {
+        self.node
+    }
+}
+
+impl<N: Node> Shown for Sealed<N> {
+    fn show<W: Walk>(&self, walk: &mut W) {
+        self.node.walk(walk);
     }
 }

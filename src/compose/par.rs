@@ -17,7 +17,7 @@ use crate::{
 /// `A` and `B` with the same input, concurrently and on one task; it yields the pair of what they yield.
 ///
 /// Both are polled whenever the task is woken, `A` first. When one fails, the other is dropped at once: see [`Fast`], and
-/// [`Settle`] for the alternative.
+/// [`settle`](crate::Pipeline::settle) for the alternative.
 ///
 /// # Cancel safety
 /// A branch whose output is being saved when the other fails is saved first.

@@ -691,7 +691,7 @@ mod tests {
         let mut table = Table::new(Four([const { Cell::vacant(0) }; 4]), ());
         table.clear();
         assert_eq!(table.epoch, 1);
-        table.put(output("a", 1, 0), &Raw(b"x"), b"y").unwrap();
+        table.put(output("a", 1, 0), Raw(b"x"), b"y").unwrap();
         table.epoch = u32::MAX;
         table.clear();
         assert_eq!(table.epoch, 1);
@@ -703,7 +703,7 @@ mod tests {
         let mut table = Table::new(Four([const { Cell::vacant(0) }; 4]), ());
         table.clear();
         for instance in 0..3 {
-            table.put(output("a", 0, instance), &Raw(b"x"), &[]).unwrap();
+            table.put(output("a", 0, instance), Raw(b"x"), &[]).unwrap();
         }
         assert_eq!(table.astray, 2);
         table.discard(|slot| slot.instance > 0);
@@ -717,7 +717,7 @@ mod tests {
         let mut table = Table::new(Four([const { Cell::vacant(0) }; 4]), ());
         table.clear();
         for instance in 0..3 {
-            table.put(output("a", 0, instance), &Raw(b"x"), &[]).unwrap();
+            table.put(output("a", 0, instance), Raw(b"x"), &[]).unwrap();
         }
         let mut asked = 0;
         let outcome = std::panic::catch_unwind(core::panic::AssertUnwindSafe(|| {
@@ -738,7 +738,7 @@ mod tests {
 
     #[test]
     fn an_error_of_the_value_is_told_from_a_lack_of_room() {
-        assert_eq!(refused(&Raw(b"abc"), EncodeError::NoRoom, 2).kind(), StoreErrorKind::TooLarge { len: 3, max: 2 });
-        assert_eq!(refused(&Raw(b"abc"), EncodeError::NotFaithful, 2).kind(), StoreErrorKind::Unserialisable);
+        assert_eq!(refused(Raw(b"abc"), EncodeError::NoRoom, 2).kind(), StoreErrorKind::TooLarge { len: 3, max: 2 });
+        assert_eq!(refused(Raw(b"abc"), EncodeError::NotFaithful, 2).kind(), StoreErrorKind::Unserialisable);
     }
 }
