@@ -163,6 +163,12 @@ pub mod parts {
     };
 }
 
+/// What a program's own tests want of the library.
+#[cfg(feature = "alloc")]
+pub mod testing {
+    pub use crate::store::round_trip;
+}
+
 /// What a program that uses pipelines wants in scope.
 pub mod prelude {
     #[cfg(feature = "tokio")]

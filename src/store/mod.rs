@@ -11,6 +11,8 @@ mod table;
 
 use core::{future::Future, time::Duration};
 
+#[cfg(feature = "alloc")]
+pub use codec::round_trip;
 pub use codec::{CheckpointError, CheckpointFault, FORMAT_VERSION, Payload, decode, encode, encoded_len};
 pub(crate) use codec::{Value, check_input, decode_input, decode_value, input_fingerprint};
 pub(crate) use durable::Hold;
