@@ -20,6 +20,7 @@ impl<const N: usize> Text<N> {
     }
 
     /// The text of anything that can be shown, on one line: control characters are escaped.
+    #[cfg(not(feature = "alloc"))]
     pub(crate) fn line(shown: impl fmt::Display) -> Self {
         let mut text = Self::empty();
         // As above.

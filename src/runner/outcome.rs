@@ -213,6 +213,7 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Bare {
     }
 }
 
+#[inline]
 fn report(run: &RunInfo, status: RunStatus, now: Duration) -> Report {
     let spent = Spent { time: now.saturating_sub(run.started) };
     Report { run_id: run.id, status, spent, restored: run.restored }

@@ -392,11 +392,12 @@ where
                 Begun::Done(Err(fault)) => Err(fault),
                 Begun::Pending(opening) => Ok(Phase::Opening { how, opening }),
             };
-            let next = match next {
-                Ok(Phase::Looking { how }) if E::Store::DURABLE => self.look(how, local, cx),
-                next => next,
-            };
             match next {
+                Ok(Phase::Looking { how }) if E::Store::DURABLE => {
+                    if self.look_at_once(how, phase.as_mut(), local, cx)? {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
                 Ok(Phase::Running { state }) => {
                     phase.set(Phase::Running { state });
                     return Poll::Ready(Ok(()));
@@ -407,6 +408,22 @@ where
         }
         // Without a store a run that is not at work is over.
         if E::Store::DURABLE { self.look_into(phase, local, cx, task) } else { Poll::Pending }
+    }
+
+    /// Looks into a run that exists, and says whether its nodes are at work.
+    // A call of its own, so that a fresh run does not carry it.
+    #[inline(never)]
+    fn look_at_once<'a>(
+        &'a self,
+        how: How<'a, N::In, ProofOf<E>>,
+        mut phase: Pin<&mut PhaseOf<'a, N, E>>,
+        local: &mut Local<'a, E>,
+        cx: Cx<'a, E>,
+    ) -> Result<bool, FaultOf<E>> {
+        let next = self.look(how, local, cx)?;
+        let running = matches!(next, Phase::Running { .. });
+        phase.set(next);
+        Ok(running)
     }
 
     /// Goes on with the preparation of a run that has to wait for its store, or exists already.
@@ -434,7 +451,11 @@ where
                     let PhaseOwned::Looking { how } = phase.as_mut().project_replace(Phase::Over) else {
                         return Poll::Pending;
                     };
-                    self.look(how, local, cx)
+                    match self.look_at_once(how, phase.as_mut(), local, cx) {
+                        Ok(true) => return Poll::Ready(Ok(())),
+                        Ok(false) => continue,
+                        Err(fault) => Err(fault),
+                    }
                 }
                 PhaseProj::Preparing { work, how } => {
                     let done = ready!(self.work(work, how, local, task));
@@ -481,8 +502,7 @@ where
 
     /// Looks into a run that exists: whether it belongs to this pipeline and this input, and what its input was where that is
     /// needed.
-    // A call of its own, for the loop that waits around it would have every address in it computed beforehand.
-    #[inline(never)]
+    #[inline]
     fn look<'a>(&'a self, how: How<'a, N::In, ProofOf<E>>, local: &mut Local<'a, E>, cx: Cx<'a, E>) -> Next<'a, N, E> {
         let Some(proof) = self.proof(&how, local) else { return Ok(Phase::Over) };
         let from = self.node.node.resumable(Place::FIRST, local);

@@ -18,7 +18,7 @@ use super::{
     Access, Begun, CheckpointError, Payload, Session, Store, StoreError, StoreErrorKind, Value, check_input,
     decode_input, decode_value,
 };
-use crate::{never::Never, run::RunId, slot::Slot, text::Text};
+use crate::{never::Never, run::RunId, slot::Slot, text::Words};
 
 /// Whether and where a run keeps its checkpoints: [`NoStore`] or [`Durable`].
 ///
@@ -207,13 +207,13 @@ pub enum StoreFault {
     UnknownNode(NodeName),
 }
 
-/// The id of a node that is not in the program, cut to 64 bytes.
+/// The id of a node that is not in the program. Without a heap it is cut to 40 bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NodeName(Text<64>);
+pub struct NodeName(Words);
 
 impl NodeName {
     pub(crate) fn of(id: &str) -> Self {
-        Self(Text::line(id))
+        Self(Words::of(id))
     }
 }
 
