@@ -117,7 +117,7 @@ impl fmt::Debug for Words {
 
 #[cfg(test)]
 mod tests {
-    use super::Text;
+    use super::{Text, Words};
 
     #[test]
     fn long_text_is_cut_between_characters() {
@@ -128,7 +128,6 @@ mod tests {
 
     #[test]
     fn a_line_is_one_line() {
-        assert_eq!(Text::<32>::line("ä\n b\u{1b}[0m").as_str(), "ä\\n b\\u{1b}[0m");
-        assert_eq!(Text::<8>::line("abcd\nefgh").as_str(), "abcd\\…");
+        assert_eq!(Words::of("ä\n b\u{1b}[0m").as_str(), "ä\\n b\\u{1b}[0m");
     }
 }
