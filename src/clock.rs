@@ -75,6 +75,9 @@ impl Now for NoClock {
 }
 
 /// Tokio's clock. In a test with paused time it is the test's clock.
+///
+/// # Panics
+/// Waiting panics outside of a tokio runtime with time enabled, as [`tokio::time::sleep`] does.
 #[cfg(feature = "tokio")]
 #[derive(Debug, Clone, Copy, Default)]
 pub struct TokioClock;

@@ -144,7 +144,9 @@ pub trait Exec<E: Env>: Node {
     }
 
     /// Waits for writes to the store that are under way, and begins nothing: called before the state is dropped because a
-    /// sibling failed. It is not called again once it is ready.
+    /// sibling failed or its time is over. It is not called again once it is ready.
+    ///
+    /// What it yields is the gravest failure that came of that, or that was kept back: it must not be lost behind a lighter one.
     fn drain<'a>(
         &'a self,
         state: Pin<&mut Self::State<'a>>,
@@ -152,7 +154,7 @@ pub trait Exec<E: Env>: Node {
         cx: Cx<'a, E>,
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
-    ) -> Poll<()>;
+    ) -> Poll<Option<StopOf<Self, E>>>;
 }
 
 /// An [`Exec`] whose states may move between threads: what a function that hides a part of a pipeline returns.
@@ -293,6 +295,14 @@ pub enum Stop<Er, D: Detail> {
     Halt(D::Halt),
 }
 
+/// The graver of two stops, the first where they are equal.
+pub(crate) fn graver<Er, D: Detail>(first: Option<Stop<Er, D>>, second: Option<Stop<Er, D>>) -> Option<Stop<Er, D>> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some(if D::is_grave(&second) && !D::is_grave(&first) { second } else { first }),
+        (first, second) => first.or(second),
+    }
+}
+
 /// What is known of a run: nothing ([`Bare`]), or enough for a report ([`Full`]).
 pub trait Detail: Sized + 'static {
     /// What is known of a failure beside the error.
@@ -304,6 +314,10 @@ pub trait Detail: Sized + 'static {
 
     /// Fills in which node a stop belongs to, where nothing inside it did.
     fn place(halt: &mut Self::Halt, at: Place);
+
+    /// Whether no other attempt could do anything about a stop: of two stops that one is told, since behind the other one it
+    /// would be tried again.
+    fn is_grave<Er>(stop: &Stop<Er, Self>) -> bool;
 
     /// The id of the run, where it has one.
     fn id(run: &Self::Run) -> Option<&RunId>;
@@ -362,6 +376,11 @@ impl Detail for Bare {
     }
 
     #[inline(always)]
+    fn is_grave<Er>(_: &Stop<Er, Self>) -> bool {
+        false
+    }
+
+    #[inline(always)]
     fn id((): &()) -> Option<&RunId> {
         None
     }
@@ -396,6 +415,13 @@ impl Detail for Full {
         if halt.info.node.is_none() && !at.id.is_empty() {
             halt.info.node = Some(at.id);
             halt.info.attempt = at.attempt;
+        }
+    }
+
+    fn is_grave<Er>(stop: &Stop<Er, Self>) -> bool {
+        match stop {
+            Stop::Halt(halt) => !halt.why.is_attempt() || halt.why.class() == FailureClass::Terminal,
+            Stop::Error(_, info) => info.class == Some(FailureClass::Terminal),
         }
     }
 
@@ -496,6 +522,7 @@ impl fmt::Display for Halt {
         match &self.why {
             Why::TimedOut { limit } => write!(f, "an attempt took longer than its time-out of {limit:?}"),
             Why::Deadline { limit } => write!(f, "it took longer than its deadline of {limit:?}"),
+            Why::Cancelled => f.write_str("a spawned node was cancelled"),
             Why::Panicked => f.write_str("a spawned node panicked"),
             Why::Store => f.write_str("the store failed"),
         }
@@ -511,6 +538,9 @@ pub(crate) enum Why {
     Deadline {
         limit: Duration,
     },
+    /// Its runtime was shut down.
+    #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "only nodes on tokio's pool are cancelled"))]
+    Cancelled,
     /// The run knows what it said.
     #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "only nodes on tokio's pool catch panics"))]
     Panicked,
@@ -522,14 +552,14 @@ impl Why {
     /// The class of an attempt that failed so; a store that failed is no attempt.
     pub(crate) fn class(self) -> FailureClass {
         match self {
-            Self::TimedOut { .. } | Self::Deadline { .. } | Self::Store => FailureClass::Recoverable,
+            Self::TimedOut { .. } | Self::Deadline { .. } | Self::Cancelled | Self::Store => FailureClass::Recoverable,
             Self::Panicked => FailureClass::Terminal,
         }
     }
 
     /// Whether it is a node's attempt that failed, so that another attempt can make sense.
     pub(crate) fn is_attempt(self) -> bool {
-        !matches!(self, Self::Store)
+        !matches!(self, Self::Store | Self::Cancelled)
     }
 }
 

@@ -307,6 +307,9 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     }
 
     /// A limit of time over all of it, retries and waits included. A wait that would go past it is not waited.
+    ///
+    /// # Cancel safety
+    /// When the time is over, what is being saved is saved before the rest is dropped; what was checkpointed stays.
     pub fn deadline(self, limit: Duration) -> Pipeline<One<Deadline<C::Node>, Nil>, In, Out, Error>
     where
         C: Fold,
@@ -352,6 +355,9 @@ impl<B, R, T, K, In, Out, Error> Pipeline<Step<B, Policy<R, T, K>>, In, Out, Err
     /// Does not keep the output of this node: after a crash it runs again, unless something after it was kept.
     ///
     /// The output of the whole run is kept all the same, so that a finished run can return it.
+    ///
+    /// Before branches it is only for a node that yields the same each time: after a crash a branch that was kept is of the
+    /// earlier output, and one that was not is given the new one.
     pub fn skip_checkpoint(self) -> Pipeline<Step<B, Policy<R, T, Skipped>>, In, Out, Error> {
         let Step { id, key, body, policy: Policy { retry, limit, .. } } = self.chain;
         Pipeline::of(Step { id, key, body, policy: Policy { retry, limit, keep: Leaf } })
@@ -373,7 +379,11 @@ impl<F, In, Fut, P, Out, Error> Pipeline<Step<FnNode<F, In, Fut>, P>, In, Out, E
     /// reports: anything but a `Runner::new` with nothing switched on.
     ///
     /// # Cancel safety
-    /// When the run is dropped, or a time-out ends the attempt, the task is aborted: it ends at its next await point.
+    /// When a time-out ends the attempt or a sibling fails, the task is aborted and waited for. When the run itself is dropped
+    /// the task is aborted too, and ends by itself at its next await point.
+    ///
+    /// # Panics
+    /// When it is polled outside of a tokio runtime, as [`tokio::spawn`] does.
     ///
     /// # When it does not compile
     /// A function whose future is not `Send` is refused in the compiler's words at [`build`](crate::Builder::build): *future cannot
@@ -386,6 +396,8 @@ impl<F, In, Fut, P, Out, Error> Pipeline<Step<FnNode<F, In, Fut>, P>, In, Out, E
 
 impl<N: Settleable, In, Out, Error> Pipeline<One<N, Nil>, In, Out, Error> {
     /// Lets the other branches finish, and be checkpointed, before the failure of one ends all.
+    ///
+    /// Where several fail, the first is told, but one that no retry can help (terminal, or the store's) before the others.
     pub fn settle(self) -> Pipeline<One<N::Settled, Nil>, In, Out, Error> {
         Pipeline::of(One { tree: self.chain.tree.settle(), rest: Nil })
     }

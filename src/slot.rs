@@ -82,6 +82,8 @@ pub struct Place {
     pub(crate) node: u16,
     pub(crate) instance: u32,
     pub(crate) id: &'static str,
+    /// The id under which the node's output is kept: the one that it had first.
+    pub(crate) key: &'static str,
     pub(crate) attempt: u32,
     pub(crate) last: bool,
     pub(crate) deadline: Option<Duration>,
@@ -89,7 +91,8 @@ pub struct Place {
 
 impl Place {
     /// The first node of a pipeline.
-    pub(crate) const FIRST: Self = Place { node: 0, instance: 0, id: "", attempt: 1, last: true, deadline: None };
+    pub(crate) const FIRST: Self =
+        Place { node: 0, instance: 0, id: "", key: "", attempt: 1, last: true, deadline: None };
 
     /// The node's number in the pipeline, from 0, in the order of [`describe`](crate::Pipeline::describe).
     pub const fn node(self) -> u16 {
@@ -128,8 +131,9 @@ impl Place {
     }
 
     #[inline(always)]
-    pub(crate) const fn with_id(mut self, id: &'static str) -> Self {
+    pub(crate) const fn with_id(mut self, id: &'static str, key: &'static str) -> Self {
         self.id = id;
+        self.key = key;
         self
     }
 

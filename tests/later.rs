@@ -148,10 +148,7 @@ impl<N: Exec<E>, E: Env> Exec<E> for ForEach<N> {
                 return Poll::Ready(Ok(outs.collect()));
             }
         }
-        if self.drain(state.as_mut(), at, cx, local, task).is_pending() {
-            return Poll::Pending;
-        }
-        Poll::Ready(Err(state.failed.take().unwrap()))
+        self.drain(state.as_mut(), at, cx, local, task).map(|stop| Err(stop.unwrap()))
     }
 
     fn drain<'a>(
@@ -161,17 +158,21 @@ impl<N: Exec<E>, E: Env> Exec<E> for ForEach<N> {
         cx: Cx<'a, E>,
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
-    ) -> Poll<()> {
-        let mut all = Poll::Ready(());
-        for (index, one) in state.elements.iter_mut().enumerate() {
+    ) -> Poll<Option<StopOf<Self, E>>> {
+        let ForEachState { elements, failed } = &mut *state;
+        let mut all = true;
+        for (index, one) in elements.iter_mut().enumerate() {
             if let Element::Goes(going) = one {
                 match self.body.drain(going.as_mut(), element(at, index), cx, local, task) {
-                    Poll::Ready(()) => *one = Element::Done(None),
-                    Poll::Pending => all = Poll::Pending,
+                    Poll::Ready(stop) => {
+                        *one = Element::Done(None);
+                        *failed = failed.take().or(stop);
+                    }
+                    Poll::Pending => all = false,
                 }
             }
         }
-        all
+        if all { Poll::Ready(failed.take()) } else { Poll::Pending }
     }
 }
 
@@ -285,7 +286,7 @@ impl<N: Exec<E> + Node<Out: Turns<N::In>>, E: Env> Exec<E> for Loop<N> {
         cx: Cx<'a, E>,
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
-    ) -> Poll<()> {
+    ) -> Poll<Option<StopOf<Self, E>>> {
         let at = at.with_instance(state.iteration);
         self.body.drain(state.body.as_mut(), at, cx, local, task)
     }

@@ -156,7 +156,7 @@ async fn settled_branches_finish_and_are_checkpointed() {
 async fn of_several_failures_of_settled_branches_the_first_is_told() {
     let log = Log::new();
     let failing = |id, time, error| node(id, Scripted::always(&log, id, Act::SlowFail(time, error)).f());
-    let branches = || par(failing("a", ms(30), Oops::Bad), failing("b", ms(10), Oops::Odd)).settle();
+    let branches = || par(failing("a", ms(30), Oops::Odd), failing("b", ms(10), Oops::Odd)).settle();
     let start = Instant::now();
     let runner = Runner::quick(branches()).with_policies(NEVER).build().unwrap();
     let halted = runner.run(0).await.unwrap_err();
@@ -165,7 +165,7 @@ async fn of_several_failures_of_settled_branches_the_first_is_told() {
     // Of more than two as well, whatever their order.
     for delays in [[30, 10, 20], [10, 20, 30], [30, 20, 10], [20, 30, 10], [20, 10, 30]] {
         let [a, b, c] = delays.map(ms);
-        let settled = par!(failing("a", a, Oops::Bad), failing("b", b, Oops::Odd), failing("c", c, Oops::Bad)).settle();
+        let settled = par!(failing("a", a, Oops::Odd), failing("b", b, Oops::Odd), failing("c", c, Oops::Odd)).settle();
         let runner = Runner::quick(settled).with_policies(NEVER).build().unwrap();
         let first = ["a", "b", "c"][delays.iter().position(|delay| *delay == 10).unwrap()];
         assert_eq!(runner.run(0).await.unwrap_err().node, Some(first), "{delays:?}");

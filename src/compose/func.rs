@@ -155,8 +155,8 @@ where
         _: Cx<'a, E>,
         _: &mut Local<'a, E>,
         _: &mut Context<'_>,
-    ) -> Poll<()> {
-        Poll::Ready(())
+    ) -> Poll<Option<StopOf<Self, E>>> {
+        Poll::Ready(None)
     }
 }
 
@@ -193,6 +193,7 @@ pub struct NodeCx<'a, C> {
     context: &'a C,
     run: Option<RunId>,
     node: &'static str,
+    key: &'static str,
     instance: u32,
     attempt: u32,
 }
@@ -218,7 +219,7 @@ impl<'a, C> NodeCx<'a, C> {
         self.instance
     }
 
-    /// Which attempt this is, from 1. It starts anew after a resume.
+    /// Which attempt this is, from 1. It starts anew after a resume, and with each attempt of a retry around a chain.
     pub const fn attempt(&self) -> u32 {
         self.attempt
     }
@@ -226,9 +227,11 @@ impl<'a, C> NodeCx<'a, C> {
     /// A key for services that do a request with the same key only once: the same in every attempt at this node in this run,
     /// in this process and after a resume in another one.
     ///
-    /// It is shown as `run/node` or, in a loop or collection, `run/node/instance`; `None` where the run has no id.
+    /// It is shown as `run/node` or, in a loop or collection, `run/node/instance`, with `/` and `%` in the parts written as
+    /// `%2F` and `%25` so that no two keys look alike. A node that was renamed ([`was`](crate::Pipeline::was)) keeps the key of
+    /// its first name. `None` where the run has no id.
     pub fn idempotency_key(&self) -> Option<IdempotencyKey> {
-        self.run.map(|run| IdempotencyKey { run, node: self.node, instance: self.instance })
+        self.run.map(|run| IdempotencyKey { run, node: self.key, instance: self.instance })
     }
 }
 
@@ -260,12 +263,23 @@ pub struct IdempotencyKey {
 
 impl fmt::Display for IdempotencyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.run, self.node)?;
+        self.run.with_str(|run| part(f, run))?;
+        f.write_str("/")?;
+        part(f, self.node)?;
         if self.instance != 0 {
             write!(f, "/{}", self.instance)?;
         }
         Ok(())
     }
+}
+
+/// Writes one part of a key, with what would end it escaped.
+fn part(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    text.chars().try_for_each(|c| match c {
+        '/' => f.write_str("%2F"),
+        '%' => f.write_str("%25"),
+        c => fmt::Write::write_char(f, c),
+    })
 }
 
 /// An async function that takes the input and a [`NodeCx`]: every `async fn(In, NodeCx<'_, C>) -> Result<Out, Error>`.
@@ -364,6 +378,7 @@ where
                 context: cx.env.context().provide(),
                 run: E::Detail::id(&local.run).copied(),
                 node: at.id,
+                key: at.key,
                 instance: at.instance,
                 attempt: at.attempt,
             },
@@ -395,7 +410,7 @@ where
         _: Cx<'a, E>,
         _: &mut Local<'a, E>,
         _: &mut Context<'_>,
-    ) -> Poll<()> {
-        Poll::Ready(())
+    ) -> Poll<Option<StopOf<Self, E>>> {
+        Poll::Ready(None)
     }
 }

@@ -95,8 +95,8 @@ impl<F: Fn(In) -> Out, In, Out, Error, E: Env> Exec<E> for Map<F, In, Out, Error
         _: Cx<'a, E>,
         _: &mut Local<'a, E>,
         _: &mut Context<'_>,
-    ) -> Poll<()> {
-        Poll::Ready(())
+    ) -> Poll<Option<StopOf<Self, E>>> {
+        Poll::Ready(None)
     }
 }
 
@@ -199,8 +199,8 @@ where
         _: Cx<'a, E>,
         _: &mut Local<'a, E>,
         _: &mut Context<'_>,
-    ) -> Poll<()> {
-        Poll::Ready(())
+    ) -> Poll<Option<StopOf<Self, E>>> {
+        Poll::Ready(None)
     }
 }
 
@@ -241,6 +241,17 @@ impl<N: Node, F, Error> Node for MapErr<N, F, Error> {
 #[derive(Debug)]
 pub struct MapErrState<S>(#[pin] S);
 
+impl<N: Node, F: Fn(N::Error) -> Error, Error> MapErr<N, F, Error> {
+    /// The same stop with the other error.
+    #[inline(always)]
+    fn turn<E: Env>(&self, stop: StopOf<N, E>) -> Stop<Error, E::Detail> {
+        match stop {
+            Stop::Error(error, info) => Stop::Error((self.function)(error), info),
+            Stop::Halt(halt) => Stop::Halt(halt),
+        }
+    }
+}
+
 impl<N, F, Error, E> Exec<E> for MapErr<N, F, Error>
 where
     E: Env,
@@ -279,10 +290,7 @@ where
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
     ) -> Poll<Result<N::Out, StopOf<Self, E>>> {
-        self.body.poll(state.project().0, at, cx, local, task).map_err(|stop| match stop {
-            Stop::Error(error, info) => Stop::Error((self.function)(error), info),
-            Stop::Halt(halt) => Stop::Halt(halt),
-        })
+        self.body.poll(state.project().0, at, cx, local, task).map_err(|stop| self.turn::<E>(stop))
     }
 
     #[inline]
@@ -293,8 +301,8 @@ where
         cx: Cx<'a, E>,
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
-    ) -> Poll<()> {
-        self.body.drain(state.project().0, at, cx, local, task)
+    ) -> Poll<Option<StopOf<Self, E>>> {
+        self.body.drain(state.project().0, at, cx, local, task).map(|stop| stop.map(|stop| self.turn::<E>(stop)))
     }
 }
 
@@ -393,7 +401,7 @@ where
         cx: Cx<'a, E>,
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
-    ) -> Poll<()> {
+    ) -> Poll<Option<StopOf<Self, E>>> {
         self.body.drain(state.project().0, at, cx, local, task)
     }
 }

@@ -9,7 +9,7 @@ use core::{
 use pin_project::pin_project;
 
 use crate::{
-    exec::{Cx, Env, Exec, Local, Node, NodeInfo, Stop, StopOf, Walk},
+    exec::{Cx, Detail, Env, Exec, Local, Node, NodeInfo, Stop, StopOf, Walk, graver},
     slot::Place,
     store::{Durability, Hold},
 };
@@ -220,7 +220,7 @@ where
     M: ParMode<E> + Joins,
 {
     type State<'a>
-        = ParState<A::State<'a>, A::Out, B::State<'a>, B::Out, M::Hold<StopOf<A, E>>>
+        = ParState<A::State<'a>, A::Out, B::State<'a>, B::Out, M::Hold<Failed<StopOf<A, E>>>>
     where
         Self: 'a,
         E: 'a;
@@ -278,10 +278,8 @@ where
                         return self.fail(state, Some(stop), at, cx, local, task);
                     }
                     // Of more than two branches, the rest may have failed before this one did.
-                    let before = M::CHAINED && matches!(&*right, Branch::Going(rest) if B::has_failed(rest));
-                    if !before {
-                        keep_first(failed, stop);
-                    }
+                    let second = M::CHAINED && matches!(&*right, Branch::Going(rest) if B::has_failed(rest));
+                    keep(failed, Failed { stop, second });
                 }
                 Poll::Pending => {}
             }
@@ -294,7 +292,7 @@ where
                     if !M::SETTLE {
                         return self.fail(state, Some(stop), at, cx, local, task);
                     }
-                    keep_first(failed, stop);
+                    keep(failed, Failed { stop, second: false });
                 }
                 Poll::Pending => {}
             }
@@ -303,9 +301,9 @@ where
             return Poll::Pending;
         }
         if M::SETTLE
-            && let Some(stop) = failed.take()
+            && let Some(failed) = failed.take()
         {
-            return Poll::Ready(Err(stop));
+            return Poll::Ready(Err(failed.stop));
         }
         match (left.take(), right.take()) {
             (Some(left), Some(right)) => Poll::Ready(Ok((left, right))),
@@ -329,32 +327,52 @@ where
         cx: Cx<'a, E>,
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
-    ) -> Poll<()> {
-        let StateProj { mut left, mut right, .. } = state.project();
+    ) -> Poll<Option<StopOf<Self, E>>> {
+        let StateProj { mut left, mut right, failed } = state.project();
+        let mut stop = failed.take().map(|failed| failed.stop);
         if let BranchProj::Going(going) = left.as_mut().project()
-            && self.left.drain(going, at, cx, local, task).is_ready()
+            && let Poll::Ready(drained) = self.left.drain(going, at, cx, local, task)
         {
             left.set(Branch::Gone);
+            stop = graver(stop, drained);
         }
         if let BranchProj::Going(going) = right.as_mut().project()
-            && self.right.drain(going, at.skip(A::NODES), cx, local, task).is_ready()
+            && let Poll::Ready(drained) = self.right.drain(going, at.skip(A::NODES), cx, local, task)
         {
             right.set(Branch::Gone);
+            stop = graver(stop, drained);
         }
         if matches!(*left, Branch::Going(_)) || matches!(*right, Branch::Going(_)) {
+            if let Some(stop) = stop {
+                keep(failed, Failed { stop, second: false });
+            }
             return Poll::Pending;
         }
-        Poll::Ready(())
+        Poll::Ready(stop)
     }
 }
 
-/// Keeps the failure that came first.
+/// A failure that is kept while another branch goes on.
+#[derive(Debug)]
+pub struct Failed<S> {
+    stop: S,
+    /// Whether the other branch, or one of the others, had failed before.
+    second: bool,
+}
+
+/// Keeps the graver failure and, where they are equal, the one that came first.
 #[cold]
-fn keep_first<Er, D: crate::exec::Detail>(failed: &mut impl Hold<Stop<Er, D>>, stop: Stop<Er, D>) {
-    if !failed.is_held() {
-        // `Settle` always has room.
-        drop(failed.keep(stop));
-    }
+fn keep<Er, D: Detail>(held: &mut impl Hold<Failed<Stop<Er, D>>>, new: Failed<Stop<Er, D>>) {
+    let kept = match held.take() {
+        Some(old) => {
+            let (old_grave, new_grave) = (D::is_grave(&old.stop), D::is_grave(&new.stop));
+            let newer = if old_grave == new_grave { old.second } else { new_grave };
+            if newer { new } else { old }
+        }
+        None => new,
+    };
+    // There is room wherever anything can be waited for.
+    drop(held.keep(kept));
 }
 
 impl<A, B, M> Par<A, B, M> {
@@ -377,18 +395,20 @@ impl<A, B, M> Par<A, B, M> {
         M: ParMode<E> + Joins,
     {
         let drained = self.drain(state.as_mut(), at, cx, local, task);
-        let failed = state.project().failed;
         match (drained, stop) {
-            (Poll::Ready(()), Some(stop)) => Poll::Ready(Err(stop)),
-            (Poll::Ready(()), None) => match failed.take() {
+            (Poll::Ready(drained), stop) => match graver(stop, drained) {
                 Some(stop) => Poll::Ready(Err(stop)),
                 None => Poll::Pending,
             },
-            (Poll::Pending, Some(stop)) => match failed.keep(stop) {
-                Ok(()) => Poll::Pending,
-                // No room means no store, and then nothing is ever being saved.
-                Err(stop) => Poll::Ready(Err(stop)),
-            },
+            (Poll::Pending, Some(stop)) => {
+                // Before whatever draining found, which came after it.
+                let failed = state.project().failed;
+                let found = failed.take().map(|found| found.stop);
+                if let Some(stop) = graver(Some(stop), found) {
+                    keep(failed, Failed { stop, second: false });
+                }
+                Poll::Pending
+            }
             (Poll::Pending, None) => Poll::Pending,
         }
     }

@@ -136,7 +136,7 @@ where
         cx: Cx<'a, E>,
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
-    ) -> Poll<()> {
+    ) -> Poll<Option<StopOf<Self, E>>> {
         match state.project() {
             StateProj::First(state) => self.first.drain(state, Self::at_first(at), cx, local, task),
             StateProj::Second(state) => self.second.drain(state, at.skip(A::NODES), cx, local, task),

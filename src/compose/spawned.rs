@@ -85,6 +85,7 @@ where
         Poll::Ready(match ready!(Pin::new(&mut state.0).poll(task)) {
             Ok(Ok(out)) => Ok(out),
             Ok(Err(error)) => Err(Stop::Error(error, Info::default())),
+            Err(error) if error.is_cancelled() => Err(Stop::Halt(Halt::new(Why::Cancelled))),
             Err(error) => {
                 local.run.panic.get_or_insert(message(error));
                 Err(Stop::Halt(Halt::new(Why::Panicked)))
@@ -94,13 +95,15 @@ where
 
     fn drain<'a>(
         &'a self,
-        _: Pin<&mut Self::State<'a>>,
+        mut state: Pin<&mut Self::State<'a>>,
         _: Place,
         _: Cx<'a, E>,
         _: &mut Local<'a, E>,
-        _: &mut Context<'_>,
-    ) -> Poll<()> {
-        Poll::Ready(())
+        task: &mut Context<'_>,
+    ) -> Poll<Option<StopOf<Self, E>>> {
+        // Aborting is only asked for: the task ends at its next await point, and nothing else is to begin before that.
+        state.0.abort();
+        Pin::new(&mut state.0).poll(task).map(|_| None)
     }
 }
 

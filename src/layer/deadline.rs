@@ -11,7 +11,7 @@ use pin_project::pin_project;
 
 use crate::{
     clock::Clock,
-    exec::{Cx, Exec, Halt, Local, Node, Stop, StopOf, Timed, Walk, Why},
+    exec::{Cx, Detail, Exec, Halt, Local, Node, Stop, StopOf, Timed, Walk, Why},
     slot::Place,
 };
 
@@ -106,8 +106,12 @@ impl<N: Exec<E>, E: Timed> Exec<E> for Deadline<N> {
             ready!(timer.poll(task));
             *over = true;
         }
-        ready!(self.body.drain(body, at, cx, local, task));
-        Poll::Ready(Err(Stop::Halt(Halt::new(Why::Deadline { limit: self.limit }))))
+        let kept_back = ready!(self.body.drain(body, at, cx, local, task));
+        // What is graver than a time that is over was there before it.
+        Poll::Ready(Err(match kept_back {
+            Some(stop) if E::Detail::is_grave(&stop) => stop,
+            _ => Stop::Halt(Halt::new(Why::Deadline { limit: self.limit })),
+        }))
     }
 
     fn drain<'a>(
@@ -117,7 +121,7 @@ impl<N: Exec<E>, E: Timed> Exec<E> for Deadline<N> {
         cx: Cx<'a, E>,
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
-    ) -> Poll<()> {
+    ) -> Poll<Option<StopOf<Self, E>>> {
         self.body.drain(state.project().body, at, cx, local, task)
     }
 }

@@ -167,6 +167,7 @@ where
 
     #[inline(always)]
     fn resume<'a>(&'a self, proof: Self::Proof, at: Place, cx: Cx<'a, E>, local: &mut Local<'a, E>) -> Self::State<'a> {
+        let at = self.enter(at).with_attempt(1);
         let kept = self.policy.retry.keep_nothing(cx);
         let phase = match proof {
             StepProof::Output(proof) => Phase::Load(K::load(proof, self.key, at, local)),
@@ -199,7 +200,7 @@ where
                     };
                     let ended = match polled {
                         Poll::Ready(ended) => ended,
-                        Poll::Pending => Err(Stop::Halt(ready!(self.poll_timer(body, timer, at, cx, local, task)))),
+                        Poll::Pending => Err(ready!(self.poll_timer(body, timer, at, cx, local, task))),
                     };
                     let stop = match ended {
                         Ok(out) => {
@@ -245,6 +246,7 @@ where
                     return K::poll_save(saving, local, task).map_err(|fault| Stop::Halt(E::Detail::stop(fault, at)));
                 }
                 PhaseProj::Load(loading) => {
+                    let at = at.with_attempt(1);
                     return K::poll_load(loading, local, task).map_err(|fault| Stop::Halt(E::Detail::stop(fault, at)));
                 }
             }
@@ -259,11 +261,16 @@ where
         cx: Cx<'a, E>,
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
-    ) -> Poll<()> {
-        match state.project().phase.project() {
-            PhaseProj::Try { body, .. } => self.body.drain(body, self.enter(at), cx, local, task),
-            PhaseProj::Save(saving) => K::poll_save(saving, local, task).map(drop),
-            _ => Poll::Ready(()),
+    ) -> Poll<Option<StopOf<Self, E>>> {
+        let StateProj { tally, phase, .. } = state.project();
+        let at = self.enter(at).with_attempt(R::attempt(*tally));
+        match phase.project() {
+            PhaseProj::Try { body, .. } => self.body.drain(body, at, cx, local, task),
+            PhaseProj::Save(saving) => K::poll_save(saving, local, task)
+                .map(|saved| saved.err().map(|fault| Stop::Halt(E::Detail::stop(fault, at)))),
+            PhaseProj::Clear(clearing) => R::poll_clear(clearing, local, task)
+                .map(|cleared| cleared.err().map(|fault| Stop::Halt(E::Detail::stop(fault, at)))),
+            PhaseProj::Wait(_) | PhaseProj::Load(_) => Poll::Ready(None),
         }
     }
 }
@@ -275,7 +282,7 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
     where
         K: Role,
     {
-        if K::NODES == 0 { at } else { at.with_id(self.id) }
+        if K::NODES == 0 { at } else { at.with_id(self.id, self.key) }
     }
 
     /// Arms the timer where there is one to arm, waits for it, and then for what the body is saving.
@@ -288,7 +295,7 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
         cx: Cx<'a, E>,
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
-    ) -> Poll<<E::Detail as Detail>::Halt>
+    ) -> Poll<StopOf<B, E>>
     where
         E: Env,
         B: Exec<E>,
@@ -305,8 +312,13 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
             timer.set(Alarm::Over(late));
         }
         let Alarm::Over(late) = *timer else { return Poll::Pending };
-        ready!(self.body.drain(body, at, cx, local, task));
-        Poll::Ready(self.policy.limit.elapsed(late))
+        let kept_back = ready!(self.body.drain(body, at, cx, local, task));
+        // A time-out is the lightest of failures: what is graver was there before it.
+        let late = Stop::Halt(self.policy.limit.elapsed(late));
+        Poll::Ready(match kept_back {
+            Some(stop) if E::Detail::is_grave(&stop) => stop,
+            _ => late,
+        })
     }
 
     /// Says what a failure means, writes it down, and begins the wait for another attempt if there is to be one.

@@ -60,6 +60,8 @@ pub enum Cause<E> {
         /// The time that it has.
         limit: Duration,
     },
+    /// A node on tokio's pool was cancelled, since its runtime was shut down.
+    Cancelled,
     /// A node on tokio's pool panicked.
     Panicked(PanicMessage),
     /// The store failed.
@@ -94,6 +96,7 @@ impl<E> Cause<E> {
         match (why, fault) {
             (Why::TimedOut { limit }, _) => Self::TimedOut { limit },
             (Why::Deadline { limit }, _) => Self::Deadline { limit },
+            (Why::Cancelled, _) => Self::Cancelled,
             (Why::Panicked, _) => Self::Panicked(PanicMessage(panic.unwrap_or_default())),
             (Why::Store, Some(StoreFault::Checkpoint(error))) => Self::Checkpoint(error),
             (Why::Store, Some(StoreFault::OtherInput)) => Self::OtherInput,
@@ -110,7 +113,9 @@ impl<E> Cause<E> {
         match self {
             // There is nothing to go on with, however long one waits.
             Self::Store(error) if error.kind() == StoreErrorKind::UnknownRun => FailureClass::Terminal,
-            Self::TimedOut { .. } | Self::Deadline { .. } | Self::Store(_) => FailureClass::Recoverable,
+            Self::TimedOut { .. } | Self::Deadline { .. } | Self::Cancelled | Self::Store(_) => {
+                FailureClass::Recoverable
+            }
             Self::Error(_) => FailureClass::Ambiguous,
             _ => FailureClass::Terminal,
         }
@@ -123,6 +128,7 @@ impl<E> fmt::Display for Cause<E> {
             Self::Error(_) => f.write_str("the node failed"),
             Self::TimedOut { limit } => write!(f, "the attempt took longer than its time-out of {limit:?}"),
             Self::Deadline { limit } => write!(f, "it took longer than its deadline of {limit:?}, retries included"),
+            Self::Cancelled => f.write_str("the node was cancelled with the runtime that it ran on"),
             Self::Panicked(message) => write!(f, "the node panicked on tokio's pool: {message}"),
             Self::Store(_) => f.write_str("the store could not do its part"),
             Self::Checkpoint(_) => f.write_str("a checkpoint cannot be taken over"),
@@ -145,9 +151,15 @@ impl<E, T> Halted<E, T> {
                 "resume it with the pipeline that it was begun with (`.was(\"old id\")` on a renamed node), or `forget` it"
             }
             Cause::UnknownNode(_) => "`describe()` lists the ids",
+            Cause::Checkpoint(CheckpointError { node: None, .. }) => {
+                "nothing was deleted; `forget` the run to begin it again"
+            }
             Cause::Checkpoint(_) => "nothing was deleted",
             Cause::Store(error) => match error.kind() {
                 StoreErrorKind::Busy { .. } | StoreErrorKind::UnknownRun => "nothing was run",
+                _ if self.node.is_none() => {
+                    "nothing was run; once that is mended call again with the same id and input"
+                }
                 _ => "what was saved before stays; `resume` goes on from there",
             },
             _ if !self.durable => match self.class {

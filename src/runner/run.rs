@@ -244,9 +244,10 @@ enum How<'a, In, P> {
 #[pin_project]
 pub struct Run<'a, N: Exec<E> + 'a, E: Env + 'a> {
     runner: &'a Runner<N, E>,
-    local: Local<'a, E>,
+    // Before what is local: the nodes' futures are dropped first, and only then is the run given back to the store.
     #[pin]
     phase: PhaseOf<'a, N, E>,
+    local: Local<'a, E>,
 }
 
 impl<N: Exec<E>, E: Env> fmt::Debug for Run<'_, N, E> {
@@ -540,6 +541,8 @@ where
         match how {
             How::Start(input) if !E::Store::same_input(proof, bytes, input)? => Err(StoreFault::OtherInput),
             How::Resume(_) if wanted => E::Store::decode_input(proof, bytes).map(Some),
+            // Before anything is forgotten: what comes after it may need the input.
+            How::ResumeFrom(..) => E::Store::decode_input(proof, bytes).map(|_: N::In| None),
             _ => Ok(None),
         }
     }

@@ -97,7 +97,12 @@ impl fmt::Display for CheckpointError {
             Some(node) => write!(f, "the checkpoint of node `{node}` "),
             None => write!(f, "the stored input of the run "),
         }?;
-        fmt::Display::fmt(&self.fault, f)
+        fmt::Display::fmt(&self.fault, f)?;
+        // The input cannot be discarded: there would be nothing to begin from.
+        if self.node.is_some() && !matches!(self.fault, CheckpointFault::Version { .. }) {
+            f.write_str("; `resume_from` that node discards it and all that depends on it")?;
+        }
+        Ok(())
     }
 }
 
@@ -118,7 +123,7 @@ pub enum CheckpointFault {
     /// It is of a type with another schema.
     #[error(
         "was written as a type with schema {stored:016x}, the type is now {expected:016x}: resume it with the program that \
-         wrote it, or discard it with `resume_from`"
+         wrote it"
     )]
     Schema {
         /// The schema key it was written with.
@@ -127,13 +132,13 @@ pub enum CheckpointFault {
         expected: u64,
     },
     /// It is shorter than any checkpoint, so part of it is missing.
-    #[error("is truncated to {len} bytes: discard it with `resume_from`")]
+    #[error("is truncated to {len} bytes")]
     Truncated {
         /// How many bytes there are.
         len: usize,
     },
     /// Its checksum does not match its bytes.
-    #[error("is damaged (its checksum does not match): discard it with `resume_from`")]
+    #[error("is damaged (its checksum does not match)")]
     Damaged,
     /// Its checksum and schema match and still it does not decode.
     #[error("does not decode: the type's `Serialize` and `Deserialize` do not agree; see `testing::round_trip`")]

@@ -345,7 +345,7 @@ impl Index {
 
 /// Exclusive access to one run of a [`HeapStore`].
 ///
-/// Within one session a slot always comes with the same [`index`](Slot::index); the next session may have another.
+/// A slot of a run always comes with the same [`index`](Slot::index), in this session and in the next.
 pub struct HeapSession<'a> {
     store: &'a HeapStore,
     at: At,

@@ -177,7 +177,7 @@ impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> Store for Memory
 
 /// Exclusive access to one run of a [`MemoryStore`].
 ///
-/// Within one session a slot always comes with the same [`index`](Slot::index); the next session may have another.
+/// A slot of a run always comes with the same [`index`](Slot::index), in this session and in the next.
 pub struct MemorySession<'a, const SLOTS: usize, const BYTES: usize> {
     // Fields are dropped in this order: the table's lock is free before the record says that the run is.
     table: SpinMutexGuard<'a, ArrayTable<SLOTS, BYTES>>,

@@ -623,7 +623,7 @@ pub(super) mod testing {
                         done(session.discard(|slot| slot.node == node || slot.instance > instance)).unwrap();
                         model.retain(|key, _| key.0 != node && key.1 <= instance);
                     }
-                    // A new session may count differently.
+                    // A new session of the same run.
                     _ => {
                         drop(session);
                         session = open(store, round).unwrap();

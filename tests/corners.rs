@@ -1,0 +1,317 @@
+//! Corners that a review found: two things at once, and what must not be lost between them.
+#![cfg(feature = "tokio")]
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU32, Ordering::SeqCst},
+};
+use stroma::{prelude::*, store::*, *};
+
+#[derive(Debug, Clone, PartialEq)]
+enum Er {
+    Rec,
+    Ter,
+}
+impl std::fmt::Display for Er {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+impl std::error::Error for Er {}
+impl Failure for Er {
+    fn class(&self) -> FailureClass {
+        match self {
+            Er::Rec => FailureClass::Recoverable,
+            Er::Ter => FailureClass::Terminal,
+        }
+    }
+}
+fn again() -> PolicyMap {
+    PolicyMap::never().recoverable(2, Backoff::none())
+}
+
+/// A store whose writes report after 50 ms.
+mod slow {
+    use super::*;
+    use std::pin::Pin;
+    pub(crate) struct Slow(pub(crate) HeapStore);
+    pub(crate) struct S<'a>(HeapSession<'a>);
+    type Fut<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+    impl Store for Slow {
+        type Session<'a> = S<'a>;
+        type Opening<'a> = std::future::Ready<Result<S<'a>, StoreError>>;
+        type Forgetting<'a> = std::future::Ready<Result<bool, StoreError>>;
+        fn open<'a>(&'a self, r: &RunId, a: Access) -> Begun<Result<S<'a>, StoreError>, Self::Opening<'a>> {
+            match self.0.open(r, a) {
+                Begun::Done(r) => Begun::Done(r.map(S)),
+                _ => unreachable!(),
+            }
+        }
+        fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>> {
+            match self.0.forget(run) {
+                Begun::Done(r) => Begun::Done(r),
+                Begun::Pending(never) => never.absurd(),
+            }
+        }
+    }
+    impl Session for S<'_> {
+        type Writing = Fut<()>;
+        type Reading = Fut<Vec<u8>>;
+        type Bytes = Vec<u8>;
+        fn is_new(&self) -> bool {
+            self.0.is_new()
+        }
+        fn holds(&self, s: Slot<'_>) -> bool {
+            self.0.holds(s)
+        }
+        fn each_slot(&self, v: impl FnMut(Slot<'_>)) {
+            self.0.each_slot(v)
+        }
+        fn put(&mut self, s: Slot<'static>, v: impl Encode, l: &[u8]) -> Begun<Result<(), StoreError>, Fut<()>> {
+            let Begun::Done(r) = self.0.put(s, v, l) else { unreachable!() };
+            if s.node.is_empty() {
+                return Begun::Done(r);
+            }
+            Begun::Pending(Box::pin(async move {
+                tokio::time::sleep(ms(50)).await;
+                r
+            }))
+        }
+        fn load<R>(&mut self, s: Slot<'_>, f: impl FnOnce(&[u8]) -> R) -> Begun<Result<R, StoreError>, Fut<Vec<u8>>> {
+            let Begun::Done(r) = self.0.load(s, f) else { unreachable!() };
+            Begun::Done(r)
+        }
+        fn ledger(&self) -> &[u8] {
+            &[]
+        }
+        fn discard(&mut self, d: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, Fut<()>> {
+            let Begun::Done(r) = self.0.discard(d) else { unreachable!() };
+            Begun::Done(r)
+        }
+    }
+}
+
+#[tokio::test]
+async fn settled_branches_tell_a_terminal_failure_before_a_recoverable_one() {
+    static B: AtomicU32 = AtomicU32::new(0);
+    let p = par(
+        node("a", async |_: u32| Err::<u32, _>(Er::Rec)),
+        node("b", async |_: u32| {
+            B.fetch_add(1, SeqCst);
+            Err::<u32, _>(Er::Ter)
+        }),
+    )
+    .settle()
+    .retry(again());
+    let h = Runner::quick(p).with_policies(PolicyMap::never()).build().unwrap().run(1).await.unwrap_err();
+    assert_eq!((B.load(SeqCst), h.report.status), (1, RunStatus::Failed));
+}
+#[tokio::test(start_paused = true)]
+async fn a_time_out_does_not_hide_the_terminal_failure_of_a_settled_branch() {
+    static B: AtomicU32 = AtomicU32::new(0);
+    let p = par(
+        node("slow", async |x: u32| {
+            tokio::time::sleep(ms(200)).await;
+            Ok::<_, Er>(x)
+        }),
+        node("b", async |_: u32| {
+            B.fetch_add(1, SeqCst);
+            Err::<u32, _>(Er::Ter)
+        }),
+    )
+    .settle()
+    .timeout(ms(100))
+    .retry(again());
+    let h = Runner::quick(p).with_policies(PolicyMap::never()).build().unwrap().run(1).await.unwrap_err();
+    assert_eq!((B.load(SeqCst), h.report.status), (1, RunStatus::Failed), "{h}");
+}
+#[tokio::test]
+async fn settled_branches_tell_a_failing_store_first_and_repeat_nothing() {
+    static B: AtomicU32 = AtomicU32::new(0);
+    static STORE: MemoryStore<2, 4, 32> = MemoryStore::new();
+    let p = par(
+        node("a", async |_: u32| Err::<u32, _>(Er::Rec)),
+        node("b", async |_: u32| {
+            B.fetch_add(1, SeqCst);
+            Ok::<_, Er>("x".repeat(100))
+        }),
+    )
+    .settle()
+    .retry(again());
+    let h = Runner::quick(p)
+        .with_store(&STORE)
+        .with_policies(PolicyMap::never())
+        .build()
+        .unwrap()
+        .run(1)
+        .await
+        .unwrap_err();
+    assert_eq!(B.load(SeqCst), 1, "{h}");
+}
+#[tokio::test]
+async fn the_idempotency_key_survives_a_renaming() {
+    let keys = Arc::new(Mutex::new(Vec::new()));
+    let store = Arc::new(HeapStore::new());
+    struct C(Arc<Mutex<Vec<String>>>);
+    async fn f(_: u32, cx: NodeCx<'_, C>) -> Result<u32, Er> {
+        cx.context().0.lock().unwrap().push(cx.idempotency_key().unwrap().to_string());
+        Err(Er::Ter)
+    }
+    let id = RunId::new("r").unwrap();
+    let one =
+        Runner::quick(node_with("old", f)).with_store(store.clone()).with_context(C(keys.clone())).build().unwrap();
+    let _ = one.run_as(id, 1).await;
+    let two =
+        Runner::quick(node_with("new", f).was("old")).with_store(store).with_context(C(keys.clone())).build().unwrap();
+    let _ = two.resume(id).await;
+    let keys = keys.lock().unwrap();
+    assert_eq!(keys[0], keys[1]);
+}
+#[tokio::test]
+async fn resume_from_deletes_nothing_when_the_input_cannot_be_read() {
+    let store = Arc::new(HeapStore::new());
+    let id = RunId::new("r").unwrap();
+    static A: AtomicU32 = AtomicU32::new(0);
+    let one = || {
+        Runner::quick(node("a", async |x: u32| {
+            A.fetch_add(1, SeqCst);
+            Ok::<_, Er>(x)
+        }))
+        .with_store(store.clone())
+        .build()
+        .unwrap()
+    };
+    one().run_as(id, 1).await.unwrap();
+    let two = Runner::quick(node("a", async |_: u64| Ok::<_, Er>(2_u32))).with_store(store.clone()).build().unwrap();
+    let h = two.resume_from(id, "a").await.unwrap_err();
+    println!("{h}: {}", std::error::Error::source(&h).unwrap());
+    one().resume(id).await.unwrap();
+    assert_eq!(A.load(SeqCst), 1);
+}
+#[tokio::test]
+async fn idempotency_keys_of_two_runs_differ() {
+    async fn f(_: u32, cx: NodeCx<'_, NoContext>) -> Result<String, Er> {
+        Ok(cx.idempotency_key().unwrap().to_string())
+    }
+    let one =
+        Runner::quick(node_with("c", f)).build().unwrap().run_as(RunId::new("a/b").unwrap(), 1).await.unwrap().output;
+    let two =
+        Runner::quick(node_with("b/c", f)).build().unwrap().run_as(RunId::new("a").unwrap(), 1).await.unwrap().output;
+    assert_ne!(one, two);
+}
+#[tokio::test]
+async fn the_run_is_held_until_its_node_is_gone() {
+    static STORE: HeapStore = HeapStore::new();
+    static SEEN: Mutex<Option<bool>> = Mutex::new(None);
+    struct Guard;
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            let busy = match STORE.open(&RunId::from_u128(1), Access::Create) {
+                Begun::Done(r) => r.is_err(),
+                _ => false,
+            };
+            *SEEN.lock().unwrap() = Some(busy);
+        }
+    }
+    let p = node("a", async |x: u32| {
+        let _g = Guard;
+        std::future::pending::<()>().await;
+        Ok::<_, Er>(x)
+    });
+    let r = Runner::quick(p).with_store(&STORE).build().unwrap();
+    let run = r.run_as(RunId::from_u128(1), 1);
+    let _ = tokio::time::timeout(ms(5), run).await;
+    assert_eq!(*SEEN.lock().unwrap(), Some(true));
+}
+#[test]
+fn a_spawned_node_cut_off_by_a_shutdown_did_not_panic() {
+    let pool = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let r = Runner::quick(
+        node("a", async |x: u32| {
+            std::future::pending::<()>().await;
+            Ok::<_, Er>(x)
+        })
+        .spawned(),
+    )
+    .build()
+    .unwrap();
+    let mut run = Box::pin(r.run(1));
+    {
+        let _e = pool.enter();
+        let _ = run.as_mut().poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    }
+    pool.shutdown_timeout(secs(1));
+    let other = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let h = other.block_on(run).unwrap_err();
+    assert_ne!(h.report.status, RunStatus::Failed, "{h}");
+}
+#[tokio::test(start_paused = true)]
+async fn a_time_out_while_a_sibling_is_saved_does_not_hide_a_terminal_failure() {
+    static A: AtomicU32 = AtomicU32::new(0);
+    let p = par(
+        node("b", async |x: u32| {
+            tokio::time::sleep(ms(70)).await;
+            Ok::<_, Er>(x)
+        }),
+        node("a", async |_: u32| {
+            A.fetch_add(1, SeqCst);
+            tokio::time::sleep(ms(80)).await;
+            Err::<u32, _>(Er::Ter)
+        }),
+    )
+    .timeout(ms(100))
+    .retry(again());
+    let h = Runner::quick(p)
+        .with_store(slow::Slow(HeapStore::new()))
+        .with_policies(PolicyMap::never())
+        .build()
+        .unwrap()
+        .run(1)
+        .await
+        .unwrap_err();
+    assert_eq!((A.load(SeqCst), h.report.status), (1, RunStatus::Failed), "{h}");
+}
+#[tokio::test(start_paused = true)]
+async fn a_deadline_does_not_hide_the_terminal_failure_of_a_settled_branch() {
+    let p = par(
+        node("slow", async |x: u32| {
+            tokio::time::sleep(ms(200)).await;
+            Ok::<_, Er>(x)
+        }),
+        node("b", async |_: u32| Err::<u32, _>(Er::Ter)),
+    )
+    .settle()
+    .deadline(ms(100));
+    let h = Runner::quick(p).with_policies(PolicyMap::never()).build().unwrap().run(1).await.unwrap_err();
+    assert_eq!(h.report.status, RunStatus::Failed, "{h}");
+}
+#[tokio::test]
+async fn a_load_has_no_attempt_of_the_chain_around_it() {
+    let store = Arc::new(HeapStore::new());
+    let id = RunId::new("r").unwrap();
+    let p = || {
+        node("a", async |x: u32| Ok::<_, Er>(x))
+            .then(node("z", async |x: u32| Err::<u32, _>(if x == 1 { Er::Rec } else { Er::Ter })))
+    };
+    // `a` is made unreadable for the program: its type is another one.
+    let one = Runner::quick(p()).with_store(store.clone()).with_policies(PolicyMap::never()).build().unwrap();
+    one.run_as(id, 1).await.unwrap_err();
+    let two = Runner::quick(node("a", async |x: u32| Ok::<_, Er>(u64::from(x))).then(node("z", async |x: u64| Ok(x))))
+        .with_store(store)
+        .build()
+        .unwrap();
+    let h = two.resume(id).await.unwrap_err();
+    println!("{h}: {}", std::error::Error::source(&h).unwrap());
+}
+#[tokio::test]
+async fn advice_for_an_input_of_another_type_works() {
+    let store = Arc::new(HeapStore::new());
+    let id = RunId::new("r").unwrap();
+    let one =
+        Runner::quick(node("a", async |_: u32| Err::<u32, _>(Er::Ter))).with_store(store.clone()).build().unwrap();
+    one.run_as(id, 1).await.unwrap_err();
+    let two = Runner::quick(node("a", async |_: u64| Ok::<_, Er>(2_u32))).with_store(store).build().unwrap();
+    let h = two.resume(id).await.unwrap_err();
+    let text = format!("{h}: {}", std::error::Error::source(&h).unwrap());
+    assert!(!text.contains("discard it with `resume_from`") || two.resume_from(id, "a").await.is_ok(), "{text}");
+}
