@@ -315,3 +315,37 @@ async fn advice_for_an_input_of_another_type_works() {
     let text = format!("{h}: {}", std::error::Error::source(&h).unwrap());
     assert!(!text.contains("discard it with `resume_from`") || two.resume_from(id, "a").await.is_ok(), "{text}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_that_is_cut_short_is_in_the_trace() {
+    let slow = async |x: u32| {
+        tokio::time::sleep(ms(50)).await;
+        Ok::<_, Er>(x)
+    };
+    let fails = async |_: u32| {
+        tokio::time::sleep(ms(20)).await;
+        Err::<u32, _>(Er::Ter)
+    };
+    let runner = Runner::quick(par(node("slow", slow), node("fails", fails))).build().unwrap();
+    let halted = runner.run(1).await.unwrap_err();
+    let events: Vec<_> =
+        halted.trace.events_for("slow").map(|event| (event.attempt, event.took, &event.outcome)).collect();
+    assert_eq!(events, [(1, ms(20), &Outcome::CutShort)]);
+    // By the time of something around it as well.
+    let chain = node("first", slow).then(node("second", slow)).deadline(ms(70));
+    let halted = Runner::quick(chain).build().unwrap().run(1).await.unwrap_err();
+    let events: Vec<_> = halted.trace.events().iter().map(|event| (event.node, event.took, &event.outcome)).collect();
+    assert_eq!(events, [("first", ms(50), &Outcome::Succeeded), ("second", ms(20), &Outcome::CutShort)]);
+    assert_eq!((halted.node, halted.cause), (None, Cause::Deadline { limit: ms(70) }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_of_one_node_names_the_node() {
+    let slow = async |x: u32| {
+        tokio::time::sleep(secs(9)).await;
+        Ok::<_, Er>(x)
+    };
+    let runner = Runner::quick(node("slow", slow).deadline(secs(1))).build().unwrap();
+    let halted = runner.run(1).await.unwrap_err();
+    assert_eq!((halted.node, halted.cause), (Some("slow"), Cause::Deadline { limit: secs(1) }));
+}

@@ -11,7 +11,7 @@ use pin_project::pin_project;
 
 use crate::{
     clock::Clock,
-    exec::{Cx, Detail, Exec, Halt, Local, Node, Stop, StopOf, Timed, Walk, Why},
+    exec::{Cx, Detail, Exec, Full, Halt, Local, Node, NodeInfo, Stop, StopOf, Timed, Walk, Why},
     slot::Place,
 };
 
@@ -28,6 +28,28 @@ pub struct Deadline<N> {
 impl<N> Deadline<N> {
     pub(crate) const fn new(body: N, limit: Duration) -> Self {
         Self { body, limit }
+    }
+}
+
+impl<N: Node> Deadline<N> {
+    /// The stop of a body whose time is over; it names the node where the body is a single one.
+    #[cold]
+    fn over(&self, at: Place) -> Halt {
+        struct Only(Option<&'static str>);
+        impl Walk for Only {
+            fn node(&mut self, node: NodeInfo) {
+                self.0 = Some(node.id);
+            }
+        }
+        let mut halt = Halt::new(Why::Deadline { limit: self.limit });
+        let mut only = Only(None);
+        if N::NODES == 1 {
+            self.body.walk(&mut only);
+        }
+        if let Some(id) = only.0 {
+            Full::place(&mut halt, at.with_id(id, id));
+        }
+        halt
     }
 }
 
@@ -110,7 +132,7 @@ impl<N: Exec<E>, E: Timed> Exec<E> for Deadline<N> {
         // What is graver than a time that is over was there before it.
         Poll::Ready(Err(match kept_back {
             Some(stop) if E::Detail::is_grave(&stop) => stop,
-            _ => Stop::Halt(Halt::new(Why::Deadline { limit: self.limit })),
+            _ => Stop::Halt(self.over(at)),
         }))
     }
 

@@ -265,7 +265,13 @@ where
         let StateProj { tally, phase, .. } = state.project();
         let at = self.enter(at).with_attempt(R::attempt(*tally));
         match phase.project() {
-            PhaseProj::Try { body, .. } => self.body.drain(body, at, cx, local, task),
+            PhaseProj::Try { body, mark, .. } => {
+                let kept_back = ready!(self.body.drain(body, at, cx, local, task));
+                if K::NODES != 0 {
+                    cx.env.trace().cut_short(&mut local.log, at, *mark, || cx.now());
+                }
+                Poll::Ready(kept_back)
+            }
             PhaseProj::Save(saving) => K::poll_save(saving, local, task)
                 .map(|saved| saved.err().map(|fault| Stop::Halt(E::Detail::stop(fault, at)))),
             PhaseProj::Clear(clearing) => R::poll_clear(clearing, local, task)

@@ -30,6 +30,9 @@ pub trait Tracer {
     /// Writes that a node is not run again since its output is in the store.
     fn restored(&self, log: &mut Self::Log, node: &'static str);
 
+    /// Writes that an attempt was cut short, because a sibling failed or the time of something around it was over.
+    fn cut_short(&self, log: &mut Self::Log, at: Place, mark: Self::Mark, now: impl FnOnce() -> Duration);
+
     /// Ends writing.
     fn finish(&self, log: Self::Log) -> Self::Finished;
 }
@@ -84,6 +87,9 @@ impl Tracer for NoTrace {
 
     #[inline(always)]
     fn restored(&self, (): &mut (), _: &'static str) {}
+
+    #[inline(always)]
+    fn cut_short(&self, (): &mut (), _: Place, (): (), _: impl FnOnce() -> Duration) {}
 
     #[inline(always)]
     fn finish(&self, (): ()) {}

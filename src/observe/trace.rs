@@ -89,6 +89,8 @@ pub enum Outcome {
         /// What it says.
         message: String,
     },
+    /// With neither: it was cut short, because a sibling failed or the time of something around it was over.
+    CutShort,
     /// It was not run: its output was in the store.
     Restored,
 }
@@ -139,6 +141,10 @@ impl Tracer for ListTrace {
     fn restored(&self, log: &mut Log, node: &'static str) {
         let none = Duration::ZERO;
         log.events.push(Event { node, instance: 0, attempt: 0, start: none, took: none, outcome: Outcome::Restored });
+    }
+
+    fn cut_short(&self, log: &mut Log, at: Place, mark: Duration, now: impl FnOnce() -> Duration) {
+        log.add(at, mark, now(), Outcome::CutShort);
     }
 
     fn finish(&self, log: Log) -> Trace {
