@@ -200,6 +200,7 @@ where
                     };
                     let ended = match polled {
                         Poll::Ready(ended) => ended,
+                        Poll::Pending if !T::LIMITED => return Poll::Pending,
                         Poll::Pending => Err(ready!(self.poll_timer(body, timer, at, cx, local, task))),
                     };
                     let stop = match ended {
@@ -292,7 +293,8 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
     }
 
     /// Arms the timer where there is one to arm, waits for it, and then for what the body is saving.
-    #[inline(always)]
+    // Not inlined: an attempt that is ready at once should not carry it.
+    #[inline(never)]
     fn poll_timer<'a, E>(
         &'a self,
         body: Pin<&mut B::State<'a>>,

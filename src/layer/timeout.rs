@@ -20,6 +20,9 @@ pub trait Limit<E: Env> {
     /// Says that the time is over.
     type Late: Copy;
 
+    /// Whether there is a limit.
+    const LIMITED: bool;
+
     /// Begins to measure, where there is a limit. Called when an attempt first has to wait, so that one which does not
     /// wait pays nothing; what it took until then does not count.
     fn arm<'a>(&self, cx: Cx<'a, E>) -> Option<Self::Timer<'a>>
@@ -58,6 +61,8 @@ impl<E: Env> Limit<E> for Unlimited {
         E: 'a;
     type Late = Infallible;
 
+    const LIMITED: bool = false;
+
     #[inline(always)]
     fn arm<'a>(&self, _: Cx<'a, E>) -> Option<Never<()>>
     where
@@ -90,6 +95,8 @@ impl<E: Timed> Limit<E> for Within {
     where
         E: 'a;
     type Late = ();
+
+    const LIMITED: bool = true;
 
     #[cold]
     fn arm<'a>(&self, cx: Cx<'a, E>) -> Option<Self::Timer<'a>>
