@@ -349,3 +349,26 @@ async fn a_deadline_of_one_node_names_the_node() {
     let halted = runner.run(1).await.unwrap_err();
     assert_eq!((halted.node, halted.cause), (Some("slow"), Cause::Deadline { limit: secs(1) }));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_of_a_spawned_node_on_its_way_out_is_told() {
+    struct Bomb;
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if !std::thread::panicking() {
+                panic!("on the way out");
+            }
+        }
+    }
+    static CALLS: AtomicU32 = AtomicU32::new(0);
+    let node = node("n", async |x: u32| {
+        CALLS.fetch_add(1, SeqCst);
+        let _bomb = Bomb;
+        tokio::time::sleep(secs(9)).await;
+        Ok::<_, Er>(x)
+    });
+    let runner = Runner::quick(node.spawned().timeout(ms(10)).retry(again())).build().unwrap();
+    let halted = runner.run(1).await.unwrap_err();
+    assert!(matches!(&halted.cause, Cause::Panicked(said) if said.to_string() == "on the way out"), "{halted}");
+    assert_eq!((CALLS.load(SeqCst), halted.node, halted.report.status), (1, Some("n"), RunStatus::Failed));
+}

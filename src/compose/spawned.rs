@@ -86,10 +86,7 @@ where
             Ok(Ok(out)) => Ok(out),
             Ok(Err(error)) => Err(Stop::Error(error, Info::default())),
             Err(error) if error.is_cancelled() => Err(Stop::Halt(Halt::new(Why::Cancelled))),
-            Err(error) => {
-                local.run.panic.get_or_insert(message(error));
-                Err(Stop::Halt(Halt::new(Why::Panicked)))
-            }
+            Err(error) => Err(Stop::Halt(panicked(error, local))),
         })
     }
 
@@ -98,13 +95,23 @@ where
         mut state: Pin<&mut Self::State<'a>>,
         _: Place,
         _: Cx<'a, E>,
-        _: &mut Local<'a, E>,
+        local: &mut Local<'a, E>,
         task: &mut Context<'_>,
     ) -> Poll<Option<StopOf<Self, E>>> {
         // Aborting is only asked for: the task ends at its next await point, and nothing else is to begin before that.
         state.0.abort();
-        Pin::new(&mut state.0).poll(task).map(|_| None)
+        Poll::Ready(match ready!(Pin::new(&mut state.0).poll(task)) {
+            // A panic on the way out is no less of one, and another attempt would come to it again.
+            Err(error) if error.is_panic() => Some(Stop::Halt(panicked(error, local))),
+            _ => None,
+        })
     }
+}
+
+/// The stop of a task that panicked; the run keeps what it said.
+fn panicked<E: Reporting>(error: JoinError, local: &mut Local<'_, E>) -> Halt {
+    local.run.panic.get_or_insert(message(error));
+    Halt::new(Why::Panicked)
 }
 
 /// What a task that did not end properly said.

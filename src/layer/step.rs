@@ -267,7 +267,10 @@ where
         let at = self.enter(at).with_attempt(R::attempt(*tally));
         match phase.project() {
             PhaseProj::Try { body, mark, .. } => {
-                let kept_back = ready!(self.body.drain(body, at, cx, local, task));
+                let mut kept_back = ready!(self.body.drain(body, at, cx, local, task));
+                if let Some(Stop::Halt(halt)) = &mut kept_back {
+                    E::Detail::place(halt, at);
+                }
                 if K::NODES != 0 {
                     cx.env.trace().cut_short(&mut local.log, at, *mark, || cx.now());
                 }
