@@ -197,7 +197,7 @@ pub trait Env: Sized {
     type Classifier;
     /// Where time comes from.
     type Clock: Now;
-    /// Who writes down what happens.
+    /// Who sees what happens.
     type Trace: Tracer;
     /// What nodes are given beside their input.
     type Context;
@@ -263,6 +263,12 @@ impl<E: Env> Cx<'_, E> {
     #[inline(always)]
     pub fn now(self) -> Duration {
         self.env.clock().now()
+    }
+
+    /// The time for those who observe the run; the clock is not read where none of them asks.
+    #[inline(always)]
+    pub(crate) fn observed(self) -> Duration {
+        if <E::Trace as Tracer>::TIMED { self.now() } else { Duration::ZERO }
     }
 }
 

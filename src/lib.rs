@@ -135,9 +135,9 @@ pub use exec::{
 pub use failure::{ByFailure, Classifier, FailedAttempt, Failure, FailureClass, FirstOf};
 pub use into_node::{IntoBranch, IntoNode, Piece};
 pub use layer::{NoRetry, Repeatable, Step};
+pub use observe::{Attempt, Both, Ended, Failed, Hooked, Hooks, NoTrace, Reason, Record, Succeeded, Tracer};
 #[cfg(feature = "alloc")]
 pub use observe::{Event, ListTrace, Outcome, Trace};
-pub use observe::{NoTrace, Record, Tracer};
 #[doc(hidden)]
 pub use pipeline::{__beside, __par_chained, __types_of};
 pub use pipeline::{Pipeline, Sealed, node, node_with, par};

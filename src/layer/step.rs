@@ -19,7 +19,8 @@ use super::{
 };
 use crate::{
     exec::{Cx, Detail, Env, Exec, Explain, Local, Node, NodeInfo, Stop, StopOf, Stops, Walk},
-    observe::{Reason, Record, Tracer},
+    observe::{Attempt, Ended, Reason, Record, Tracer},
+    run::Spent,
     slot::Place,
     store::Begun,
 };
@@ -78,14 +79,15 @@ pub enum StepProof<K, B> {
 
 /// Where a [`Step`] is in its work.
 #[pin_project(project = StateProj)]
-pub struct StepState<Kept, Tally, P> {
+pub struct StepState<Kept, Tally, V, P> {
     kept: Kept,
     tally: Tally,
+    visit: V,
     #[pin]
     phase: P,
 }
 
-impl<Kept, Tally, P> core::fmt::Debug for StepState<Kept, Tally, P> {
+impl<Kept, Tally, V, P> core::fmt::Debug for StepState<Kept, Tally, V, P> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("StepState").finish_non_exhaustive()
     }
@@ -130,7 +132,7 @@ type PhaseOf<'a, B, R, T, K, E> = Phase<
 
 impl<B, R, T, K, E> Exec<E> for Step<B, Policy<R, T, K>>
 where
-    E: Env<Trace: Record<B::Error>, Detail: Explain<B::Error, E>>,
+    E: Env<Trace: Record<B::In, B::Out, B::Error>, Detail: Explain<B::Error, E>>,
     B: Exec<E>,
     R: Retries<B::In, B::Error, E>,
     T: Limit<E>,
@@ -140,6 +142,7 @@ where
         = StepState<
         <R as Retries<B::In, B::Error, E>>::Kept,
         <R as Retries<B::In, B::Error, E>>::Tally,
+        <E::Trace as Tracer>::Visit,
         PhaseOf<'a, B, R, T, K, E>,
     >
     where
@@ -160,23 +163,25 @@ where
     fn start<'a>(&'a self, input: B::In, at: Place, cx: Cx<'a, E>, local: &mut Local<'a, E>) -> Self::State<'a> {
         let at = self.enter(at).with_attempt(1);
         let kept = self.policy.retry.keep(&input, cx);
-        let mark = cx.env.trace().mark(|| cx.now());
+        let visit = self.visit(at, cx, local);
+        let mark = self.begun(Some(&input), at, &visit, cx, local);
         let body = self.body.start(input, at, cx, local);
-        StepState { kept, tally: Default::default(), phase: Phase::Try { body, timer: Alarm::Off, mark } }
+        StepState { kept, tally: Default::default(), visit, phase: Phase::Try { body, timer: Alarm::Off, mark } }
     }
 
     #[inline(always)]
     fn resume<'a>(&'a self, proof: Self::Proof, at: Place, cx: Cx<'a, E>, local: &mut Local<'a, E>) -> Self::State<'a> {
         let at = self.enter(at).with_attempt(1);
         let kept = self.policy.retry.keep_nothing(cx);
-        let phase = match proof {
-            StepProof::Output(proof) => Phase::Load(K::load(proof, self.key, at, local)),
+        let (visit, phase) = match proof {
+            StepProof::Output(proof) => (Default::default(), Phase::Load(K::load(proof, self.key, at, local))),
             StepProof::Body(proof) => {
-                let mark = cx.env.trace().mark(|| cx.now());
-                Phase::Try { body: self.body.resume(proof, at, cx, local), timer: Alarm::Off, mark }
+                let visit = self.visit(at, cx, local);
+                let mark = self.begun(None, at, &visit, cx, local);
+                (visit, Phase::Try { body: self.body.resume(proof, at, cx, local), timer: Alarm::Off, mark })
             }
         };
-        StepState { kept, tally: Default::default(), phase }
+        StepState { kept, tally: Default::default(), visit, phase }
     }
 
     #[inline(always)]
@@ -190,13 +195,14 @@ where
     ) -> Poll<Result<B::Out, StopOf<B, E>>> {
         let at = self.enter(at);
         loop {
-            let StateProj { kept, tally, mut phase } = state.as_mut().project();
+            let StateProj { kept, tally, visit, mut phase } = state.as_mut().project();
             match phase.as_mut().project() {
                 PhaseProj::Try { mut body, timer, mark } => {
                     let at = at.with_attempt(R::attempt(*tally));
                     let polled = match *timer {
                         Alarm::Over(_) => Poll::Pending,
-                        _ => self.body.poll(body.as_mut(), at, cx, local, task),
+                        _ if K::NODES == 0 => self.body.poll(body.as_mut(), at, cx, local, task),
+                        _ => cx.env.trace().within(mark, || self.body.poll(body.as_mut(), at, cx, local, task)),
                     };
                     let ended = match polled {
                         Poll::Ready(ended) => ended,
@@ -206,7 +212,14 @@ where
                     let stop = match ended {
                         Ok(out) => {
                             if K::NODES != 0 {
-                                cx.env.trace().succeeded(&mut local.log, at, *mark, || cx.now());
+                                let ended = Self::ended(at, &local.run, cx);
+                                Record::<B::In, B::Out, B::Error>::succeeded(
+                                    cx.env.trace(),
+                                    &mut local.log,
+                                    ended,
+                                    mark,
+                                    &out,
+                                );
                             }
                             match K::save(self.key, at, local, &out) {
                                 Begun::Done(Ok(())) => return Poll::Ready(Ok(out)),
@@ -219,7 +232,7 @@ where
                         }
                         Err(stop) => stop,
                     };
-                    match self.failed(stop, tally, *mark, at, cx, local) {
+                    match self.failed(stop, tally, mark, at, cx, local) {
                         Ok(wait) => phase.set(Phase::Wait(wait)),
                         Err(stop) => return Poll::Ready(Err(stop)),
                     }
@@ -228,7 +241,7 @@ where
                     ready!(wait.poll(task));
                     match self.policy.retry.clear(kept, &self.body, at, cx, local) {
                         Begun::Done(Ok(())) => {
-                            let again = ready!(self.again(kept, at.with_attempt(R::attempt(*tally)), cx, local));
+                            let again = ready!(self.again(kept, visit, at.with_attempt(R::attempt(*tally)), cx, local));
                             phase.set(again);
                         }
                         Begun::Done(Err(fault)) => return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at)))),
@@ -239,7 +252,7 @@ where
                     if let Err(fault) = ready!(R::poll_clear(clearing, local, task)) {
                         return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at))));
                     }
-                    let again = ready!(self.again(kept, at.with_attempt(R::attempt(*tally)), cx, local));
+                    let again = ready!(self.again(kept, visit, at.with_attempt(R::attempt(*tally)), cx, local));
                     phase.set(again);
                 }
                 PhaseProj::Save(saving) => {
@@ -272,7 +285,8 @@ where
                     E::Detail::place(halt, at);
                 }
                 if K::NODES != 0 {
-                    cx.env.trace().cut_short(&mut local.log, at, *mark, || cx.now());
+                    let ended = Self::ended(at, &local.run, cx);
+                    Record::<B::In, B::Out, B::Error>::cut_short(cx.env.trace(), &mut local.log, ended, mark);
                 }
                 Poll::Ready(kept_back)
             }
@@ -293,6 +307,46 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
         K: Role,
     {
         if K::NODES == 0 { at } else { at.with_id(self.id, self.key) }
+    }
+
+    /// Tells the observers that the node is come to; a layer has nothing to tell.
+    #[inline(always)]
+    fn visit<E: Env>(&self, at: Place, cx: Cx<'_, E>, local: &mut Local<'_, E>) -> <E::Trace as Tracer>::Visit
+    where
+        K: Role,
+    {
+        if K::NODES == 0 {
+            return Default::default();
+        }
+        cx.env.trace().visit(&mut local.log, Attempt::new(E::Detail::id(&local.run), at))
+    }
+
+    /// Tells the observers that an attempt begins; one at what a layer is around is none.
+    #[inline(always)]
+    fn begun<E>(
+        &self,
+        input: Option<&B::In>,
+        at: Place,
+        visit: &<E::Trace as Tracer>::Visit,
+        cx: Cx<'_, E>,
+        local: &mut Local<'_, E>,
+    ) -> <E::Trace as Tracer>::Mark
+    where
+        B: Node,
+        E: Env<Trace: Record<B::In, B::Out, B::Error>>,
+        K: Role,
+    {
+        if K::NODES == 0 {
+            return Default::default();
+        }
+        let attempt = Attempt::new(E::Detail::id(&local.run), at);
+        Record::<B::In, B::Out, B::Error>::started(cx.env.trace(), &mut local.log, attempt, visit, cx.observed(), input)
+    }
+
+    /// What the observers are told of the end of any attempt.
+    #[inline(always)]
+    fn ended<'l, E: Env>(at: Place, run: &'l <E::Detail as Detail>::Run, cx: Cx<'_, E>) -> Ended<'l> {
+        Ended::new(Attempt::new(E::Detail::id(run), at), cx.observed(), Spent::default())
     }
 
     /// Arms the timer where there is one to arm, waits for it, and then for what the body is saving.
@@ -338,14 +392,14 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
         &self,
         mut stop: StopOf<B, E>,
         tally: &mut R::Tally,
-        mark: <E::Trace as Tracer>::Mark,
+        mark: &mut <E::Trace as Tracer>::Mark,
         at: Place,
         cx: Cx<'a, E>,
         local: &mut Local<'a, E>,
     ) -> Result<R::Wait<'a>, StopOf<B, E>>
     where
         B: Node,
-        E: Env<Trace: Record<B::Error>, Detail: Explain<B::Error, E>>,
+        E: Env<Trace: Record<B::In, B::Out, B::Error>, Detail: Explain<B::Error, E>>,
         R: Retries<B::In, B::Error, E>,
         K: Role,
     {
@@ -361,7 +415,8 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
                 Stop::Error(error, _) => Reason::Error(error),
                 Stop::Halt(halt) => Reason::Halt(halt),
             };
-            cx.env.trace().failed(&mut local.log, at, mark, || cx.now(), class, why);
+            let ended = Self::ended(at, &local.run, cx);
+            Record::<B::In, B::Out, B::Error>::failed(cx.env.trace(), &mut local.log, ended, mark, class, why);
         }
         match self.policy.retry.again(tally, &stop, at, cx, local) {
             Some(wait) => Ok(wait),
@@ -375,21 +430,27 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
     fn again<'a, E>(
         &'a self,
         kept: &R::Kept,
+        visit: &<E::Trace as Tracer>::Visit,
         at: Place,
         cx: Cx<'a, E>,
         local: &mut Local<'a, E>,
     ) -> Poll<PhaseOf<'a, B, R, T, K, E>>
     where
-        E: Env,
+        E: Env<Trace: Record<B::In, B::Out, B::Error>>,
         B: Exec<E>,
         R: Retries<B::In, B::Error, E>,
         T: Limit<E>,
         K: Role + Keep<B::Out, E>,
     {
-        let mark = cx.env.trace().mark(|| cx.now());
-        let body = match (self.body.resumable(at, local), R::input(kept)) {
-            (Some(proof), _) => self.body.resume(proof, at, cx, local),
-            (None, Some(input)) => self.body.start(input, at, cx, local),
+        let (mark, body) = match (self.body.resumable(at, local), R::input(kept)) {
+            (Some(proof), _) => {
+                let mark = self.begun(None, at, visit, cx, local);
+                (mark, self.body.resume(proof, at, cx, local))
+            }
+            (None, Some(input)) => {
+                let mark = self.begun(Some(&input), at, visit, cx, local);
+                (mark, self.body.start(input, at, cx, local))
+            }
             (None, None) => return Poll::Pending,
         };
         Poll::Ready(Phase::Try { body, timer: Alarm::Off, mark })

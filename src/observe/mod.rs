@@ -1,62 +1,135 @@
-//! What is written down of a run while it goes on.
+//! Who sees what happens in a run: hooks, the trace, spans.
 
+mod both;
+mod hooks;
 mod trace;
 
 use core::{fmt, time::Duration};
 
+pub use both::Both;
+pub use hooks::{Failed, Hooked, Hooks, Succeeded};
 #[cfg(feature = "alloc")]
 pub use trace::{Event, ListTrace, Outcome, Trace};
 
-use crate::{failure::FailureClass, slot::Place};
+use crate::{
+    failure::FailureClass,
+    run::{Report, RunId, Spent},
+    slot::Place,
+};
 
-/// Whether and how a run is traced: [`NoTrace`] or, with `alloc`, `ListTrace`.
+/// Which attempt at which node of which run.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Attempt<'a> {
+    /// The run.
+    pub run_id: &'a RunId,
+    /// The node's id.
+    pub node: &'static str,
+    /// The iteration or element that it is of; 0 outside of loops and collections.
+    pub instance: u32,
+    /// Which attempt it is, from 1; 0 for a node that is not run since its output is in the store.
+    pub attempt: u32,
+}
+
+impl<'a> Attempt<'a> {
+    #[inline(always)]
+    pub(crate) fn new(run: Option<&'a RunId>, at: Place) -> Self {
+        // Whoever observes, observes runs that have an id.
+        const NONE: &RunId = &RunId::from_u128(0);
+        Self { run_id: run.unwrap_or(NONE), node: at.id, instance: at.instance, attempt: at.attempt }
+    }
+}
+
+/// What is known of an attempt when it ends, beside what came of it.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Ended<'a> {
+    /// The attempt.
+    pub at: Attempt<'a>,
+    /// The time by the runner's clock; zero where the observer is not [`TIMED`](Tracer::TIMED).
+    pub now: Duration,
+    /// What the attempt spent; its time is left to the observer.
+    pub spent: Spent,
+}
+
+impl<'a> Ended<'a> {
+    #[inline(always)]
+    pub(crate) const fn new(at: Attempt<'a>, now: Duration, spent: Spent) -> Self {
+        Self { at, now, spent }
+    }
+}
+
+/// An observer of runs: [`NoTrace`], a trace, hooks, or several of them as [`Both`].
+///
+/// It is given references and returns nothing that a run depends on, so that it cannot change one. What it keeps of a run is
+/// with that run and in no lock.
 pub trait Tracer {
-    /// What is being written.
+    /// What is being written of a run.
     type Log: Default;
-    /// What is remembered of the beginning of an attempt.
-    type Mark: Copy;
+    /// What is remembered of a node from its first attempt to its last.
+    type Visit: Default;
+    /// What is remembered of an attempt from its beginning to its end.
+    type Mark: Default;
     /// What was written, when the run is over.
     type Finished;
 
-    /// Whether anything is written at all.
+    /// Whether anything is observed at all.
     const ENABLED: bool;
 
-    /// Notes when the run begins.
-    fn begin(&self, log: &mut Self::Log, now: impl FnOnce() -> Duration);
+    /// Whether it asks for the time; where it does not, the clock is not read for it.
+    const TIMED: bool;
 
-    /// Remembers the beginning of an attempt.
-    fn mark(&self, now: impl FnOnce() -> Duration) -> Self::Mark;
+    /// A run begins.
+    fn begin(&self, log: &mut Self::Log, run: Option<&RunId>, now: Duration);
 
-    /// Writes that a node is not run again since its output is in the store.
-    fn restored(&self, log: &mut Self::Log, node: &'static str);
+    /// A node is not run again, since its output is in the store.
+    fn restored(&self, log: &mut Self::Log, at: Attempt<'_>);
 
-    /// Writes that an attempt was cut short, because a sibling failed or the time of something around it was over.
-    fn cut_short(&self, log: &mut Self::Log, at: Place, mark: Self::Mark, now: impl FnOnce() -> Duration);
+    /// A node is come to; its attempts follow.
+    fn visit(&self, log: &mut Self::Log, at: Attempt<'_>) -> Self::Visit;
 
-    /// Ends writing.
-    fn finish(&self, log: Self::Log) -> Self::Finished;
+    /// Calls `poll`, which goes on with an attempt: an observer that has to be around that is.
+    #[inline(always)]
+    fn within<R>(&self, _: &Self::Mark, poll: impl FnOnce() -> R) -> R {
+        poll()
+    }
+
+    /// The run is over; a runner without reports has none.
+    fn finish(&self, log: Self::Log, report: Option<&Report>, now: Duration) -> Self::Finished;
 }
 
-/// A [`Tracer`] that can write down failures of type `Er`.
+/// A [`Tracer`] that can observe a node which takes an `In`, yields an `Out` and fails with an `Er`.
 #[diagnostic::on_unimplemented(
     message = "`{Er}` cannot be written into this runner's trace",
     label = "a trace shows every failure as text",
     note = "`impl core::fmt::Display for {Er}`, or `.with_trace(NoTrace)`"
 )]
-pub trait Record<Er>: Tracer {
-    /// Writes that an attempt succeeded.
-    fn succeeded(&self, log: &mut Self::Log, at: Place, mark: Self::Mark, now: impl FnOnce() -> Duration);
+pub trait Record<In, Out, Er>: Tracer {
+    /// An attempt begins; without an input where a node of one's own kind goes on from the store.
+    fn started(
+        &self,
+        log: &mut Self::Log,
+        at: Attempt<'_>,
+        visit: &Self::Visit,
+        now: Duration,
+        input: Option<&In>,
+    ) -> Self::Mark;
 
-    /// Writes that an attempt failed.
+    /// An attempt succeeded.
+    fn succeeded(&self, log: &mut Self::Log, ended: Ended<'_>, mark: &mut Self::Mark, output: &Out);
+
+    /// An attempt failed.
     fn failed<H: fmt::Display>(
         &self,
         log: &mut Self::Log,
-        at: Place,
-        mark: Self::Mark,
-        now: impl FnOnce() -> Duration,
+        ended: Ended<'_>,
+        mark: &mut Self::Mark,
         class: FailureClass,
         why: Reason<'_, Er, H>,
     );
+
+    /// An attempt was cut short, because a sibling failed or the time of something around it was over.
+    fn cut_short(&self, log: &mut Self::Log, ended: Ended<'_>, mark: &mut Self::Mark);
 }
 
 /// Why an attempt failed.
@@ -68,46 +141,50 @@ pub enum Reason<'a, Er, H> {
     Halt(&'a H),
 }
 
+impl<Er, H> Clone for Reason<'_, Er, H> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Er, H> Copy for Reason<'_, Er, H> {}
+
 /// The trace of a runner without one: nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoTrace;
 
 impl Tracer for NoTrace {
     type Log = ();
+    type Visit = ();
     type Mark = ();
     type Finished = ();
 
     const ENABLED: bool = false;
+    const TIMED: bool = false;
 
     #[inline(always)]
-    fn begin(&self, (): &mut (), _: impl FnOnce() -> Duration) {}
+    fn begin(&self, (): &mut (), _: Option<&RunId>, _: Duration) {}
 
     #[inline(always)]
-    fn mark(&self, _: impl FnOnce() -> Duration) {}
+    fn restored(&self, (): &mut (), _: Attempt<'_>) {}
 
     #[inline(always)]
-    fn restored(&self, (): &mut (), _: &'static str) {}
+    fn visit(&self, (): &mut (), _: Attempt<'_>) {}
 
     #[inline(always)]
-    fn cut_short(&self, (): &mut (), _: Place, (): (), _: impl FnOnce() -> Duration) {}
-
-    #[inline(always)]
-    fn finish(&self, (): ()) {}
+    fn finish(&self, (): (), _: Option<&Report>, _: Duration) {}
 }
 
-impl<Er> Record<Er> for NoTrace {
+impl<In, Out, Er> Record<In, Out, Er> for NoTrace {
     #[inline(always)]
-    fn succeeded(&self, (): &mut (), _: Place, (): (), _: impl FnOnce() -> Duration) {}
+    fn started(&self, (): &mut (), _: Attempt<'_>, (): &(), _: Duration, _: Option<&In>) {}
 
     #[inline(always)]
-    fn failed<H: fmt::Display>(
-        &self,
-        (): &mut (),
-        _: Place,
-        (): (),
-        _: impl FnOnce() -> Duration,
-        _: FailureClass,
-        _: Reason<'_, Er, H>,
-    ) {
-    }
+    fn succeeded(&self, (): &mut (), _: Ended<'_>, (): &mut (), _: &Out) {}
+
+    #[inline(always)]
+    fn failed<H: fmt::Display>(&self, (): &mut (), _: Ended<'_>, (): &mut (), _: FailureClass, _: Reason<'_, Er, H>) {}
+
+    #[inline(always)]
+    fn cut_short(&self, (): &mut (), _: Ended<'_>, (): &mut ()) {}
 }

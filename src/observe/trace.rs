@@ -6,8 +6,11 @@ use core::{fmt, time::Duration};
 
 use serde::Serialize;
 
-use super::{Reason, Record, Tracer};
-use crate::{failure::FailureClass, slot::Place};
+use super::{Attempt, Ended, Reason, Record, Tracer};
+use crate::{
+    failure::FailureClass,
+    run::{Report, RunId},
+};
 
 /// Writes every attempt into a list that grows with the run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -111,13 +114,13 @@ pub struct Log {
 }
 
 impl Log {
-    fn add(&mut self, at: Place, mark: Duration, now: Duration, outcome: Outcome) {
+    fn add(&mut self, ended: Ended<'_>, mark: Duration, outcome: Outcome) {
         self.events.push(Event {
-            node: at.id,
-            instance: at.instance,
-            attempt: at.attempt,
+            node: ended.at.node,
+            instance: ended.at.instance,
+            attempt: ended.at.attempt,
             start: mark.saturating_sub(self.started),
-            took: now.saturating_sub(mark),
+            took: ended.now.saturating_sub(mark),
             outcome,
         });
     }
@@ -125,45 +128,51 @@ impl Log {
 
 impl Tracer for ListTrace {
     type Log = Log;
+    type Visit = ();
     type Mark = Duration;
     type Finished = Trace;
 
     const ENABLED: bool = true;
+    const TIMED: bool = true;
 
-    fn begin(&self, log: &mut Log, now: impl FnOnce() -> Duration) {
-        log.started = now();
+    fn begin(&self, log: &mut Log, _: Option<&RunId>, now: Duration) {
+        log.started = now;
     }
 
-    fn mark(&self, now: impl FnOnce() -> Duration) -> Duration {
-        now()
-    }
-
-    fn restored(&self, log: &mut Log, node: &'static str) {
+    fn restored(&self, log: &mut Log, at: Attempt<'_>) {
         let none = Duration::ZERO;
-        log.events.push(Event { node, instance: 0, attempt: 0, start: none, took: none, outcome: Outcome::Restored });
+        log.events.push(Event {
+            node: at.node,
+            instance: at.instance,
+            attempt: 0,
+            start: none,
+            took: none,
+            outcome: Outcome::Restored,
+        });
     }
 
-    fn cut_short(&self, log: &mut Log, at: Place, mark: Duration, now: impl FnOnce() -> Duration) {
-        log.add(at, mark, now(), Outcome::CutShort);
-    }
+    fn visit(&self, _: &mut Log, _: Attempt<'_>) {}
 
-    fn finish(&self, log: Log) -> Trace {
+    fn finish(&self, log: Log, _: Option<&Report>, _: Duration) -> Trace {
         Trace { events: log.events }
     }
 }
 
 #[diagnostic::do_not_recommend]
-impl<Er: fmt::Display> Record<Er> for ListTrace {
-    fn succeeded(&self, log: &mut Log, at: Place, mark: Duration, now: impl FnOnce() -> Duration) {
-        log.add(at, mark, now(), Outcome::Succeeded);
+impl<In, Out, Er: fmt::Display> Record<In, Out, Er> for ListTrace {
+    fn started(&self, _: &mut Log, _: Attempt<'_>, (): &(), now: Duration, _: Option<&In>) -> Duration {
+        now
+    }
+
+    fn succeeded(&self, log: &mut Log, ended: Ended<'_>, mark: &mut Duration, _: &Out) {
+        log.add(ended, *mark, Outcome::Succeeded);
     }
 
     fn failed<H: fmt::Display>(
         &self,
         log: &mut Log,
-        at: Place,
-        mark: Duration,
-        now: impl FnOnce() -> Duration,
+        ended: Ended<'_>,
+        mark: &mut Duration,
         class: FailureClass,
         why: Reason<'_, Er, H>,
     ) {
@@ -171,6 +180,10 @@ impl<Er: fmt::Display> Record<Er> for ListTrace {
             Reason::Error(error) => format!("{error}"),
             Reason::Halt(halt) => format!("{halt}"),
         };
-        log.add(at, mark, now(), Outcome::Failed { class, message });
+        log.add(ended, *mark, Outcome::Failed { class, message });
+    }
+
+    fn cut_short(&self, log: &mut Log, ended: Ended<'_>, mark: &mut Duration) {
+        log.add(ended, *mark, Outcome::CutShort);
     }
 }

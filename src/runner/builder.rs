@@ -8,7 +8,7 @@ use crate::{
     exec::{Env, Exec, Full, Node, NodeInfo},
     failure::FirstOf,
     into_node::{Itself, Piece},
-    observe::Tracer,
+    observe::{Both, Hooked, Tracer},
     pipeline::Sealed,
     policy::PolicyMap,
     store::{Durability, Durable, Persist, Store},
@@ -78,35 +78,35 @@ impl Runner<(), Caps> {
                 clock: crate::clock::TokioClock,
                 context: super::caps::NoContext,
                 classifier: crate::failure::ByFailure,
-                trace: crate::observe::ListTrace,
+                trace: Both(crate::observe::ListTrace, crate::observe::NoTrace),
                 detail: Full,
             },
         }
     }
 }
 
-impl<N, S, P, K, X, L, T, D> Builder<N, Caps<S, P, K, X, L, T, D>> {
+impl<N, S, P, K, X, L, T, D, H> Builder<N, Caps<S, P, K, X, L, T, D, H>> {
     /// Keeps checkpoints in `store`, in place of what was there.
-    pub fn with_store<To: Store>(self, store: To) -> Builder<N, Caps<Durable<To>, P, K, X, L, T, Full>> {
+    pub fn with_store<To: Store>(self, store: To) -> Builder<N, Caps<Durable<To>, P, K, X, L, T, Full, H>> {
         let Caps { policy, clock, context, classifier, trace, .. } = self.env;
         let env = Caps { store: Durable(store), policy, clock, context, classifier, trace, detail: Full };
         Builder { node: self.node, env }
     }
 
     /// Tries failures again as `policies` says, where a node does not say otherwise. It needs a clock.
-    pub fn with_policies(self, policy: PolicyMap) -> Builder<N, Caps<S, PolicyMap, K, X, L, T, Full>> {
+    pub fn with_policies(self, policy: PolicyMap) -> Builder<N, Caps<S, PolicyMap, K, X, L, T, Full, H>> {
         let Caps { store, clock, context, classifier, trace, .. } = self.env;
         Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail: Full } }
     }
 
     /// Takes time from `clock`, in place of the clock that was there.
-    pub fn with_clock<To: crate::clock::Clock>(self, clock: To) -> Builder<N, Caps<S, P, To, X, L, T, Full>> {
+    pub fn with_clock<To: crate::clock::Clock>(self, clock: To) -> Builder<N, Caps<S, P, To, X, L, T, Full, H>> {
         let Caps { store, policy, context, classifier, trace, .. } = self.env;
         Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail: Full } }
     }
 
     /// Lends `context` to every node that takes a [`NodeCx`](crate::NodeCx).
-    pub fn with_context<To>(self, context: To) -> Builder<N, Caps<S, P, K, To, L, T, D>> {
+    pub fn with_context<To>(self, context: To) -> Builder<N, Caps<S, P, K, To, L, T, D, H>> {
         let Caps { store, policy, clock, classifier, trace, detail, .. } = self.env;
         Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail } }
     }
@@ -124,20 +124,30 @@ impl<N, S, P, K, X, L, T, D> Builder<N, Caps<S, P, K, X, L, T, D>> {
     ///     .with_classifier(|_: &AppError, at: &FailedAttempt<'_>| (at.node == "fetch").then_some(FailureClass::Recoverable));
     /// # let _ = builder;
     /// ```
-    pub fn with_classifier<To>(self, classifier: To) -> Builder<N, Caps<S, P, K, X, FirstOf<L, To>, T, Full>> {
+    pub fn with_classifier<To>(self, classifier: To) -> Builder<N, Caps<S, P, K, X, FirstOf<L, To>, T, Full, H>> {
         let Caps { store, policy, clock, context, classifier: before, trace, .. } = self.env;
         let classifier = FirstOf(before, classifier);
         Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail: Full } }
     }
 
-    /// Writes down what happens with `trace`, in place of what was there: `ListTrace`, or [`NoTrace`](crate::NoTrace) for nothing.
-    pub fn with_trace<To: Tracer>(self, trace: To) -> Builder<N, Caps<S, P, K, X, L, To, Full>> {
-        let Caps { store, policy, clock, context, classifier, .. } = self.env;
+    /// Writes down what happens with `trace`, in place of the trace that was there: `ListTrace`, or [`NoTrace`](crate::NoTrace)
+    /// for nothing.
+    pub fn with_trace<To: Tracer>(self, trace: To) -> Builder<N, Caps<S, P, K, X, L, To, Full, H>> {
+        let Caps { store, policy, clock, context, classifier, trace: Both(_, others), .. } = self.env;
+        let trace = Both(trace, others);
+        Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail: Full } }
+    }
+
+    /// Calls `hooks` at the start, the success and the failure of each attempt, after those given before: one implementation of
+    /// [`Hooks`](crate::Hooks), or a tuple of several.
+    pub fn with_hooks<To>(self, hooks: To) -> Builder<N, Caps<S, P, K, X, L, T, Full, Both<H, Hooked<To>>>> {
+        let Caps { store, policy, clock, context, classifier, trace: Both(trace, others), .. } = self.env;
+        let trace = Both(trace, Both(others, Hooked(hooks)));
         Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail: Full } }
     }
 
     /// Yields [`Completed`](super::Completed) or [`Halted`](super::Halted) in place of the bare output or error.
-    pub fn with_report(self) -> Builder<N, Caps<S, P, K, X, L, T, Full>> {
+    pub fn with_report(self) -> Builder<N, Caps<S, P, K, X, L, T, Full, H>> {
         let Caps { store, policy, clock, context, classifier, trace, .. } = self.env;
         Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail: Full } }
     }

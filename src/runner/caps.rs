@@ -5,20 +5,21 @@ use crate::{
     exec::{Bare, Detail, Env, Stops},
     failure::ByFailure,
     layer::NoRetry,
-    observe::{NoTrace, Tracer},
+    observe::{Both, NoTrace, Tracer},
     store::{Durability, NoStore},
 };
 
-/// What a runner can do: store `S`, policy `P`, clock `K`, context `X`, classifier `L`, trace `T`, and what is known of a run,
-/// `D`. Nothing is switched on by default.
+/// What a runner can do: store `S`, policy `P`, clock `K`, context `X`, classifier `L`, trace `T`, what is known of a run, `D`,
+/// and who else sees it, `H`. Nothing is switched on by default.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Caps<S = NoStore, P = NoRetry, K = NoClock, X = NoContext, L = ByFailure, T = NoTrace, D = Bare> {
+pub struct Caps<S = NoStore, P = NoRetry, K = NoClock, X = NoContext, L = ByFailure, T = NoTrace, D = Bare, H = NoTrace>
+{
     pub(crate) store: S,
     pub(crate) policy: P,
     pub(crate) clock: K,
     pub(crate) context: X,
     pub(crate) classifier: L,
-    pub(crate) trace: T,
+    pub(crate) trace: Both<T, H>,
     pub(crate) detail: D,
 }
 
@@ -38,18 +39,19 @@ pub type Quick<X = NoContext> = Caps<
     crate::exec::Full,
 >;
 
-impl<S, P, K, X, L, T, D> Env for Caps<S, P, K, X, L, T, D>
+impl<S, P, K, X, L, T, D, H> Env for Caps<S, P, K, X, L, T, D, H>
 where
     S: Durability,
     K: Now,
     T: Tracer,
+    H: Tracer,
     D: Detail + Stops<S::Fault>,
 {
     type Store = S;
     type Policy = P;
     type Classifier = L;
     type Clock = K;
-    type Trace = T;
+    type Trace = Both<T, H>;
     type Context = X;
     type Detail = D;
 
@@ -79,7 +81,7 @@ where
     }
 
     #[inline(always)]
-    fn trace(&self) -> &T {
+    fn trace(&self) -> &Both<T, H> {
         &self.trace
     }
 }

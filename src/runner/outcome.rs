@@ -203,22 +203,36 @@ pub trait Outcomes<Out, Er, T>: Detail {
     type Ended;
 
     /// With an output.
-    fn completed(output: Out, run: &Self::Run, trace: T, now: Duration) -> Self::Ended;
+    fn completed(output: Out, run: &Self::Run, trace: impl FnOnce(Option<&Report>) -> T, now: Duration) -> Self::Ended;
 
     /// Without one.
-    fn halted(stop: Stop<Er, Self>, run: &mut Self::Run, trace: T, now: Duration, store: StoreSays) -> Self::Ended;
+    fn halted(
+        stop: Stop<Er, Self>,
+        run: &mut Self::Run,
+        trace: impl FnOnce(Option<&Report>) -> T,
+        now: Duration,
+        store: StoreSays,
+    ) -> Self::Ended;
 }
 
 impl<Out, Er, T> Outcomes<Out, Er, T> for Bare {
     type Ended = Result<Out, Er>;
 
     #[inline(always)]
-    fn completed(output: Out, (): &(), _: T, _: Duration) -> Result<Out, Er> {
+    fn completed(output: Out, (): &(), trace: impl FnOnce(Option<&Report>) -> T, _: Duration) -> Result<Out, Er> {
+        trace(None);
         Ok(output)
     }
 
     #[inline(always)]
-    fn halted(stop: Stop<Er, Self>, (): &mut (), _: T, _: Duration, _: StoreSays) -> Result<Out, Er> {
+    fn halted(
+        stop: Stop<Er, Self>,
+        (): &mut (),
+        trace: impl FnOnce(Option<&Report>) -> T,
+        _: Duration,
+        _: StoreSays,
+    ) -> Result<Out, Er> {
+        trace(None);
         match stop {
             Stop::Error(error, ()) => Err(error),
         }
@@ -235,13 +249,21 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
     type Ended = Result<Completed<Out, T>, Halted<Er, T>>;
 
     #[inline]
-    fn completed(output: Out, run: &RunInfo, trace: T, now: Duration) -> Self::Ended {
+    fn completed(output: Out, run: &RunInfo, trace: impl FnOnce(Option<&Report>) -> T, now: Duration) -> Self::Ended {
         let status = if run.resumed { RunStatus::Resumed } else { RunStatus::Completed };
-        Ok(Completed { output, report: report(run, status, now), trace })
+        let report = report(run, status, now);
+        let trace = trace(Some(&report));
+        Ok(Completed { output, report, trace })
     }
 
     #[cold]
-    fn halted(stop: Stop<Er, Self>, run: &mut RunInfo, trace: T, now: Duration, store: StoreSays) -> Self::Ended {
+    fn halted(
+        stop: Stop<Er, Self>,
+        run: &mut RunInfo,
+        trace: impl FnOnce(Option<&Report>) -> T,
+        now: Duration,
+        store: StoreSays,
+    ) -> Self::Ended {
         let (info, cause) = match stop {
             Stop::Error(error, info) => (info, Cause::Error(error)),
             Stop::Halt(Halt { why, info }) => (info, Cause::of(why, store.fault, run.take_panic())),
@@ -250,6 +272,7 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
         let status = if class == FailureClass::Terminal { RunStatus::Failed } else { RunStatus::Partial };
         let attempt = if info.node.is_some() { info.attempt } else { 0 };
         let report = report(run, status, now);
+        let trace = trace(Some(&report));
         Err(Halted { node: info.node, attempt, class, cause, report, trace, durable: store.durable })
     }
 }

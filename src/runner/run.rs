@@ -14,9 +14,9 @@ use super::outcome::{Outcomes, StoreSays};
 use crate::{
     describe::{Description, dependents},
     exec::{Cx, Detail, Env, Exec, Fresh, Full, Local, Node, ProofOf, Reporting, RunInfo, Stop, StopOf, Stops},
-    observe::Tracer,
+    observe::{Attempt, Tracer},
     pipeline::Sealed,
-    run::RunId,
+    run::{Report, RunId},
     slot::{Place, Slot, SlotKind},
     store::{Access, Begun, Durability, Durable, NodeName, Persist, Store, StoreError, StoreFault, input_fingerprint},
 };
@@ -349,17 +349,19 @@ where
     N: Node,
     E::Detail: Outcomes<N::Out, N::Error, <E::Trace as Tracer>::Finished>,
 {
-    let trace = cx.env.trace().finish(core::mem::take(&mut local.log));
+    let now = cx.now();
+    let log = core::mem::take(&mut local.log);
+    let finish = |report: Option<&Report>| cx.env.trace().finish(log, report, now);
     match ended {
         Ok(output) => {
             E::Store::finished(&mut local.session);
             local.session = Default::default();
-            E::Detail::completed(output, &local.run, trace, cx.now())
+            E::Detail::completed(output, &local.run, finish, now)
         }
         Err(stop) => {
             let store = StoreSays { durable: E::Store::DURABLE, fault: E::Store::take_fault(&mut local.session) };
             local.session = Default::default();
-            E::Detail::halted(stop, &mut local.run, trace, cx.now(), store)
+            E::Detail::halted(stop, &mut local.run, finish, now, store)
         }
     }
 }
@@ -385,7 +387,7 @@ where
             && let PhaseOwned::Begin { how } = phase.as_mut().project_replace(Phase::Over)
         {
             // Waiting for the store is part of the run.
-            self.env.trace().begin(&mut local.log, || cx.now());
+            self.env.trace().begin(&mut local.log, E::Detail::id(&local.run), cx.observed());
             E::Detail::begin(&mut local.run, || cx.now());
             let access = if matches!(how, How::Start(_)) { Access::Create } else { Access::Existing };
             let next = match self.env.store().open(&mut local.session, E::Detail::id(&local.run), access) {
@@ -659,7 +661,8 @@ where
             };
             if local.holds(node.stored_as(), place).is_some() && used() {
                 restored = restored.saturating_add(1);
-                self.env.trace().restored(&mut local.log, node.id);
+                let at = Attempt::new(E::Detail::id(&local.run), place.with_id(node.id, node.id).with_attempt(0));
+                self.env.trace().restored(&mut local.log, at);
             }
             place = place.skip(1);
         });
