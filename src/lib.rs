@@ -115,6 +115,7 @@ mod never;
 mod observe;
 mod pipeline;
 mod policy;
+mod report;
 mod run;
 mod runner;
 mod slot;
@@ -142,7 +143,8 @@ pub use observe::{Event, ListTrace, Outcome, Trace};
 pub use pipeline::{__beside, __par_chained, __types_of};
 pub use pipeline::{Pipeline, Sealed, node, node_with, par};
 pub use policy::{Backoff, PolicyMap, ms, secs};
-pub use run::{RUN_ID_MAX, Report, RunId, RunIdError, RunStatus, Spent};
+pub use report::{Report, RunStatus, Spent};
+pub use run::{RUN_ID_MAX, RunId, RunIdError};
 #[cfg(feature = "tokio")]
 pub use runner::Quick;
 pub use runner::{Build, BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, Runner};

@@ -20,7 +20,7 @@ use super::{
 use crate::{
     exec::{Cx, Detail, Env, Exec, Explain, Local, Node, NodeInfo, Stop, StopOf, Stops, Walk},
     observe::{Attempt, Ended, Reason, Record, Tracer},
-    run::Spent,
+    report::Spent,
     slot::Place,
     store::Begun,
 };

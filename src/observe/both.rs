@@ -3,10 +3,7 @@
 use core::{fmt, time::Duration};
 
 use super::{Attempt, Ended, Reason, Record, Tracer};
-use crate::{
-    failure::FailureClass,
-    run::{Report, RunId},
-};
+use crate::{failure::FailureClass, report::Report, run::RunId};
 
 /// Two observers: `A`, whose finished trace is the run's, and then `B`.
 #[derive(Debug, Clone, Copy, Default)]

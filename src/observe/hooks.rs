@@ -5,7 +5,8 @@ use core::{fmt, time::Duration};
 use super::{Attempt, Ended, Reason, Record, Tracer};
 use crate::{
     failure::FailureClass,
-    run::{Report, RunId, Spent},
+    report::{Report, Spent},
+    run::RunId,
     text::Text,
 };
 

@@ -13,7 +13,8 @@ pub use trace::{Event, ListTrace, Outcome, Trace};
 
 use crate::{
     failure::FailureClass,
-    run::{Report, RunId, Spent},
+    report::{Report, Spent},
+    run::RunId,
     slot::Place,
 };
 

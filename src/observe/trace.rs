@@ -7,10 +7,7 @@ use core::{fmt, time::Duration};
 use serde::Serialize;
 
 use super::{Attempt, Ended, Reason, Record, Tracer};
-use crate::{
-    failure::FailureClass,
-    run::{Report, RunId},
-};
+use crate::{failure::FailureClass, report::Report, run::RunId};
 
 /// Writes every attempt into a list that grows with the run.
 #[derive(Debug, Clone, Copy, Default)]

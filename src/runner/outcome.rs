@@ -5,7 +5,7 @@ use core::{error::Error, fmt, time::Duration};
 use crate::{
     exec::{Bare, Detail, Full, Halt, RunInfo, Stop, Why},
     failure::FailureClass,
-    run::{Report, RunStatus, Spent},
+    report::{Report, RunStatus, Spent},
     store::{CheckpointError, NodeName, StoreError, StoreErrorKind, StoreFault},
     text::Words,
 };

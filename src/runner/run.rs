@@ -16,7 +16,8 @@ use crate::{
     exec::{Cx, Detail, Env, Exec, Fresh, Full, Local, Node, ProofOf, Reporting, RunInfo, Stop, StopOf, Stops},
     observe::{Attempt, Tracer},
     pipeline::Sealed,
-    run::{Report, RunId},
+    report::Report,
+    run::RunId,
     slot::{Place, Slot, SlotKind},
     store::{Access, Begun, Durability, Durable, NodeName, Persist, Store, StoreError, StoreFault, input_fingerprint},
 };
