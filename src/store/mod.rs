@@ -27,13 +27,14 @@ pub use memory::{MemorySession, MemoryStore};
 pub use redb::{Forgetting, Opening, Reading, RedbSession, RedbStore, Writing};
 
 use crate::{
+    budget,
     run::RunId,
     slot::{Slot, SlotKind},
     text::Words,
 };
 
 /// The most bytes that a ledger takes in a store.
-pub const LEDGER_MAX: usize = 128;
+pub const LEDGER_MAX: usize = budget::LEDGER_MAX;
 
 /// An operation that is done already, or one that has to be waited for.
 ///
