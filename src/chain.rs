@@ -7,8 +7,10 @@
 use core::time::Duration;
 
 use crate::{
+    budget::Budget,
     compose::Seq,
-    layer::{Deadline, FromStart, Inner, Once, Policy, Step, Unlimited, Within},
+    exec::Node,
+    layer::{Budgeted, Deadline, FromStart, Inner, Once, Policy, Step, Unlimited, Within},
     policy::PolicyMap,
 };
 
@@ -190,6 +192,11 @@ pub(crate) fn from_start<N, T>(chain: Wrapped<N, PolicyMap, T>) -> Wrapped<N, Fr
 /// A deadline over a whole chain.
 pub(crate) fn deadline<C: Fold>(chain: C, limit: Duration) -> One<Deadline<C::Node>, Nil> {
     One { tree: Deadline::new(chain.fold(), limit), rest: Nil }
+}
+
+/// A budget for a whole chain.
+pub(crate) fn budget<C: Fold<Node: Node>>(chain: C, budget: Budget) -> One<Budgeted<C::Node>, Nil> {
+    One { tree: Budgeted::new(chain.fold(), budget), rest: Nil }
 }
 
 #[cfg(test)]

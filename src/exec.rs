@@ -9,8 +9,10 @@ use core::{
 };
 
 use crate::{
+    budget::Budget,
     clock::{Clock, Now},
     failure::{Classifier, FailedAttempt, Failure, FailureClass},
+    meter::{Meter, Overspent},
     observe::Tracer,
     run::RunId,
     slot::{Place, same_id},
@@ -51,6 +53,11 @@ pub trait Walk {
 
     /// The branches end.
     fn join(&mut self) {}
+
+    /// What follows, a node or whatever stands in its place, has a limit of spend of its own.
+    fn budget(&mut self, budget: &Budget) {
+        let _ = budget;
+    }
 }
 
 /// Whether a node with this id is somewhere in `node`.
@@ -202,7 +209,9 @@ pub trait Env: Sized {
     /// What nodes are given beside their input.
     type Context;
     /// What is known of a run.
-    type Detail: Detail + Stops<<Self::Store as Durability>::Fault>;
+    type Detail: Detail + Stops<<Self::Store as Durability>::Fault> + Stops<<Self::Budget as Meter>::Over>;
+    /// Whether it keeps account of what is spent.
+    type Budget: Meter;
 
     /// The store.
     fn store(&self) -> &Self::Store;
@@ -216,6 +225,8 @@ pub trait Env: Sized {
     fn context(&self) -> &Self::Context;
     /// The trace.
     fn trace(&self) -> &Self::Trace;
+    /// The budget.
+    fn budget(&self) -> &Self::Budget;
 }
 
 /// An environment with a clock that can wait, and a run that can report that it did.
@@ -265,10 +276,11 @@ impl<E: Env> Cx<'_, E> {
         self.env.clock().now()
     }
 
-    /// The time for those who observe the run; the clock is not read where none of them asks.
+    /// The time at the beginning or the end of an attempt, for those who observe it and for its account; the clock is not read
+    /// where none of them asks.
     #[inline(always)]
-    pub(crate) fn observed(self) -> Duration {
-        if <E::Trace as Tracer>::TIMED { self.now() } else { Duration::ZERO }
+    pub(crate) fn moment(self) -> Duration {
+        if <E::Trace as Tracer>::TIMED || <E::Budget as Meter>::METERED { self.now() } else { Duration::ZERO }
     }
 }
 
@@ -277,6 +289,7 @@ pub struct Local<'a, E: Env + 'a> {
     pub(crate) session: <E::Store as Durability>::Session<'a>,
     pub(crate) run: <E::Detail as Detail>::Run,
     pub(crate) log: <E::Trace as Tracer>::Log,
+    pub(crate) book: <E::Budget as Meter>::Book<'a>,
 }
 
 impl<E: Env> fmt::Debug for Local<'_, E> {
@@ -329,7 +342,10 @@ pub trait Detail: Sized + 'static {
     fn id(run: &Self::Run) -> Option<&RunId>;
 
     /// Notes when the run began.
-    fn begin(run: &mut Self::Run, now: impl FnOnce() -> Duration);
+    fn begin(run: &mut Self::Run, now: Duration);
+
+    /// How long this part of the run has taken.
+    fn took(run: &Self::Run, now: Duration) -> Duration;
 
     /// Notes that the run goes on from an earlier one, and how many nodes it need not run.
     fn resumed(run: &mut Self::Run, restored: u16);
@@ -392,7 +408,12 @@ impl Detail for Bare {
     }
 
     #[inline(always)]
-    fn begin((): &mut (), _: impl FnOnce() -> Duration) {}
+    fn begin((): &mut (), _: Duration) {}
+
+    #[inline(always)]
+    fn took((): &(), _: Duration) -> Duration {
+        Duration::ZERO
+    }
 
     #[inline(always)]
     fn resumed((): &mut (), _: u16) {}
@@ -437,8 +458,13 @@ impl Detail for Full {
     }
 
     #[inline(always)]
-    fn begin(run: &mut RunInfo, now: impl FnOnce() -> Duration) {
-        run.started = now();
+    fn begin(run: &mut RunInfo, now: Duration) {
+        run.started = now;
+    }
+
+    #[inline(always)]
+    fn took(run: &RunInfo, now: Duration) -> Duration {
+        now.saturating_sub(run.started)
     }
 
     fn resumed(run: &mut RunInfo, restored: u16) {
@@ -531,6 +557,8 @@ impl fmt::Display for Halt {
             Why::Cancelled => f.write_str("a spawned node was cancelled"),
             Why::Panicked => f.write_str("a spawned node panicked"),
             Why::Store => f.write_str("the store failed"),
+            Why::Budget => f.write_str("the budget is used up"),
+            Why::Account => f.write_str("what was spent cannot be booked"),
         }
     }
 }
@@ -552,24 +580,31 @@ pub(crate) enum Why {
     Panicked,
     /// The session knows what went wrong.
     Store,
+    /// The account knows which limit is reached.
+    Budget,
+    /// The account knows what cannot be booked.
+    Account,
 }
 
 impl Why {
     /// The class of an attempt that failed so; a store that failed is no attempt.
     pub(crate) fn class(self) -> FailureClass {
         match self {
-            Self::TimedOut { .. } | Self::Deadline { .. } | Self::Cancelled | Self::Store => FailureClass::Recoverable,
-            Self::Panicked => FailureClass::Terminal,
+            Self::TimedOut { .. } | Self::Deadline { .. } | Self::Cancelled | Self::Store | Self::Budget => {
+                FailureClass::Recoverable
+            }
+            Self::Panicked | Self::Account => FailureClass::Terminal,
         }
     }
 
     /// Whether it is a node's attempt that failed, so that another attempt can make sense.
     pub(crate) fn is_attempt(self) -> bool {
-        !matches!(self, Self::Store | Self::Cancelled)
+        !matches!(self, Self::Store | Self::Cancelled | Self::Budget | Self::Account)
     }
 }
 
-/// What a run can stop for beside its nodes: whatever its store can do wrong, so nothing where there is none.
+/// What a run can stop for beside its nodes: whatever its store can do wrong and its budget can refuse, so nothing where there
+/// is neither.
 pub trait Stops<F>: Detail {
     /// A stop for this reason, at this place.
     fn stop(fault: F, at: Place) -> Self::Halt;
@@ -593,6 +628,18 @@ impl Stops<Faulted> for Full {
     #[cold]
     fn stop(_: Faulted, at: Place) -> Halt {
         let mut halt = Halt::new(Why::Store);
+        <Self as Detail>::place(&mut halt, at);
+        halt
+    }
+}
+
+impl Stops<Overspent> for Full {
+    #[cold]
+    fn stop(over: Overspent, at: Place) -> Halt {
+        let mut halt = Halt::new(match over {
+            Overspent::Limit => Why::Budget,
+            Overspent::Account => Why::Account,
+        });
         <Self as Detail>::place(&mut halt, at);
         halt
     }

@@ -102,7 +102,6 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
-#[allow(dead_code, reason = "the runner takes it up next")]
 mod budget;
 mod chain;
 mod clock;
@@ -113,6 +112,7 @@ mod failure;
 mod hash;
 mod into_node;
 mod layer;
+mod meter;
 mod never;
 mod observe;
 mod pipeline;
@@ -125,9 +125,9 @@ pub mod store;
 mod text;
 
 pub use budget::{
-    Accounts, Amount, Budget, BudgetExceeded, Dimension, EmptyBudget, FALLBACKS_MAX, FallbackError, Fallbacks, Ledger,
-    LedgerError, ModelName, OWN_PRICES_MAX, Price, Pricing, PricingError, PricingErrorKind, Remaining, Reservation,
-    ShareError, SpendError, Spender, UnknownModel, Usage, Usd, UsdError,
+    Accounts, AccountsError, Amount, Budget, BudgetExceeded, Dimension, EmptyBudget, FALLBACKS_MAX, FallbackError,
+    Fallbacks, LEDGERS, Ledger, LedgerError, Ledgers, ModelName, OWN_PRICES_MAX, Price, Pricing, PricingError,
+    PricingErrorKind, Remaining, Reservation, ShareError, SpendError, Spender, UnknownModel, Usage, Usd, UsdError,
 };
 #[cfg(feature = "tokio")]
 pub use clock::TokioClock;
@@ -143,6 +143,7 @@ pub use exec::{
 pub use failure::{ByFailure, Classifier, FailedAttempt, Failure, FailureClass, FirstOf};
 pub use into_node::{IntoBranch, IntoNode, Piece};
 pub use layer::{NoRetry, Repeatable, Step};
+pub use meter::{Meter, Metered, Metering, NoBudget};
 pub use observe::{Attempt, Both, Ended, Failed, Hooked, Hooks, NoTrace, Reason, Record, Succeeded, Tracer};
 #[cfg(feature = "alloc")]
 pub use observe::{Event, ListTrace, Outcome, Trace};
@@ -162,11 +163,14 @@ pub mod parts {
     #[cfg(feature = "tokio")]
     pub use crate::compose::Spawned;
     pub use crate::{
+        budget::Scope,
         chain::{Fold, Nil, One, Push, Tune, Zero},
         compose::{Chained, CxNode, Fallible, Fast, Flat, FnNode, Forkable, Map, MapErr, Par, Seq, Settleable, TryMap},
         describe::Shown,
         into_node::{Itself, Known, Same},
-        layer::{Deadline, FromStart, Inherit, Inner, Leaf, Once, Policy, Skipped, Step, Stored, Unlimited, Within},
+        layer::{
+            Budgeted, Deadline, FromStart, Inherit, Inner, Leaf, Once, Policy, Skipped, Step, Stored, Unlimited, Within,
+        },
         never::Never,
         pipeline::{CxStep, FnStep, MapStep, TryMapStep},
     };

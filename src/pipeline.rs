@@ -5,12 +5,13 @@ use core::{fmt, marker::PhantomData, time::Duration};
 #[cfg(feature = "tokio")]
 use crate::compose::Spawned;
 use crate::{
+    budget::Budget,
     chain::{self, Fold, Nil, One, Push, Tune, Wrapped},
     compose::{Chained, CxFn, CxNode, Fallible, Fast, Flat, FnNode, Map, MapErr, NodeFn, Par, Settleable, TryMap},
     describe::{Description, Shown},
     exec::{Node, Walk},
     into_node::{IntoBranch, IntoNode, Known, Piece, Same},
-    layer::{Deadline, FromStart, Inherit, Leaf, Policy, Skipped, Step, Stored, Unlimited},
+    layer::{Budgeted, Deadline, FromStart, Inherit, Leaf, Policy, Skipped, Step, Stored, Unlimited},
     policy::PolicyMap,
 };
 
@@ -315,6 +316,29 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
         C: Fold,
     {
         Pipeline::of(chain::deadline(self.chain, limit))
+    }
+
+    /// A limit of what all of it may spend, retries included, inside the limits around it. It needs a runner that keeps account:
+    /// [`with_budget`](crate::Builder::with_budget) or `Runner::quick`.
+    ///
+    /// On a single node it is written last: what is written after it is around it, as on a chain.
+    ///
+    /// ```
+    /// use stroma::{Budget, Usd, node};
+    /// # #[derive(Debug)] struct AppError;
+    /// # async fn f(x: u32) -> Result<u32, AppError> { Ok(x) }
+    /// let research = node("search", f).then(node("rank", f)).budget(Budget::unlimited().cost(Usd::cents(20)));
+    /// let pipeline = research.then(node("write", f));
+    /// # let _ = pipeline;
+    /// ```
+    ///
+    /// # Cancel safety
+    /// What was spent in it stays booked, whatever becomes of it.
+    pub fn budget(self, budget: Budget) -> Pipeline<One<Budgeted<C::Node>, Nil>, In, Out, Error>
+    where
+        C: Fold<Node: Node>,
+    {
+        Pipeline::of(chain::budget(self.chain, budget))
     }
 
     /// Closes it, so that a function can return it as `Sealed<impl SendExec<..>>`; see [`SendExec`](crate::SendExec).

@@ -2,7 +2,7 @@
 
 use core::{fmt, time::Duration};
 
-use crate::run::RunId;
+use crate::{budget::Usd, run::RunId};
 
 /// How a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,7 +33,14 @@ impl fmt::Display for RunStatus {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Spent {
-    /// Wall time by the runner's clock, waits included; zero for a runner without a clock.
+    /// Tokens, in and out together; zero for a runner without an account.
+    pub tokens: u64,
+    /// Money; zero for a runner without an account.
+    pub cost: Usd,
+    /// How many of the tokens have no price, since their model has none: `cost` is without them.
+    pub unpriced_tokens: u64,
+    /// Wall time by the runner's clock, waits included; zero for a runner without a clock. Where account is kept, it is that of
+    /// all parts of a resumed run together, without the time while it was down.
     pub time: Duration,
 }
 

@@ -81,8 +81,12 @@ mod slow {
             let Begun::Done(r) = self.0.load(s, f) else { unreachable!() };
             Begun::Done(r)
         }
+        fn put_ledger(&mut self, l: &[u8]) -> Begun<Result<(), StoreError>, Fut<()>> {
+            let Begun::Done(r) = self.0.put_ledger(l) else { unreachable!() };
+            Begun::Done(r)
+        }
         fn ledger(&self) -> &[u8] {
-            &[]
+            self.0.ledger()
         }
         fn discard(&mut self, d: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, Fut<()>> {
             let Begun::Done(r) = self.0.discard(d) else { unreachable!() };

@@ -23,7 +23,7 @@ const FLOORS: &[&[&str]] = &[
     // What everything else is said in.
     &["hash", "text", "never", "clock", "run", "failure", "budget", "report", "slot", "policy"],
     // What a node runs in.
-    &["store", "observe", "exec"],
+    &["store", "meter", "observe", "exec"],
     // Nodes: those that wrap one other, and those that join several.
     &["layer", "compose"],
     // What a user writes a pipeline with.

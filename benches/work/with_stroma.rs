@@ -139,6 +139,10 @@ impl<S: Session> Session for ForgetfulSession<S> {
         self.0.load(slot, read)
     }
 
+    fn put_ledger(&mut self, ledger: &[u8]) -> Begun<Result<(), StoreError>, Self::Writing> {
+        self.0.put_ledger(ledger)
+    }
+
     fn ledger(&self) -> &[u8] {
         self.0.ledger()
     }

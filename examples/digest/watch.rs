@@ -94,6 +94,12 @@ pub(crate) struct WatchedSession {
     watcher: Arc<Watcher>,
 }
 
+impl WatchedSession {
+    fn writing(&self, inner: store::Writing, node: Option<&'static str>) -> Writing {
+        Writing { inner, node, watcher: Arc::clone(&self.watcher) }
+    }
+}
+
 impl Session for WatchedSession {
     type Writing = Writing;
     type Reading = store::Reading;
@@ -118,7 +124,6 @@ impl Session for WatchedSession {
         ledger: &[u8],
     ) -> Begun<Result<(), StoreError>, Writing> {
         let node = (slot.kind == SlotKind::Output).then_some(slot.node);
-        let watched = |inner| Writing { inner, node, watcher: Arc::clone(&self.watcher) };
         match self.inner.put(slot, value, ledger) {
             Begun::Done(result) => {
                 if result.is_ok() {
@@ -126,7 +131,7 @@ impl Session for WatchedSession {
                 }
                 Begun::Done(result)
             }
-            Begun::Pending(inner) => Begun::Pending(watched(inner)),
+            Begun::Pending(inner) => Begun::Pending(self.writing(inner, node)),
         }
     }
 
@@ -138,6 +143,13 @@ impl Session for WatchedSession {
         self.inner.load(slot, read)
     }
 
+    fn put_ledger(&mut self, ledger: &[u8]) -> Begun<Result<(), StoreError>, Writing> {
+        match self.inner.put_ledger(ledger) {
+            Begun::Done(result) => Begun::Done(result),
+            Begun::Pending(inner) => Begun::Pending(self.writing(inner, None)),
+        }
+    }
+
     fn ledger(&self) -> &[u8] {
         self.inner.ledger()
     }
@@ -145,7 +157,7 @@ impl Session for WatchedSession {
     fn discard(&mut self, doomed: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, Writing> {
         match self.inner.discard(doomed) {
             Begun::Done(result) => Begun::Done(result),
-            Begun::Pending(inner) => Begun::Pending(Writing { inner, node: None, watcher: Arc::clone(&self.watcher) }),
+            Begun::Pending(inner) => Begun::Pending(self.writing(inner, None)),
         }
     }
 

@@ -17,7 +17,7 @@ use super::{
 pub(crate) const LEDGER_MAX: usize = 256;
 
 /// How many limits there can be in a run beside its own.
-const INNER: usize = 7;
+pub(crate) const INNER: usize = 7;
 
 /// In place of a limit, and of the start of what has not begun.
 const NONE: u64 = u64::MAX;
@@ -39,7 +39,7 @@ impl Amount {
         Some(Self { tokens: self.tokens.checked_add(other.tokens)?, cost: self.cost.checked_add(other.cost)? })
     }
 
-    fn saturating_add(self, other: Self) -> Self {
+    pub(crate) fn saturating_add(self, other: Self) -> Self {
         Self { tokens: self.tokens.saturating_add(other.tokens), cost: self.cost.saturating_add(other.cost) }
     }
 
@@ -57,7 +57,7 @@ impl Amount {
 
 /// Which limit of a run: its own, or that of a part of its pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Scope(u8);
+pub struct Scope(u8);
 
 impl Scope {
     /// The run's own.
@@ -276,6 +276,21 @@ impl Ledger {
             }),
             news: AtomicBool::new(false),
         }
+    }
+
+    /// Makes it blank for another run.
+    #[inline]
+    pub(crate) fn clear(&self, budget: &Budget) {
+        let mut state = self.state.lock();
+        state.run = Account::VACANT.limited(budget);
+        // What is in the inner ones is not looked at before they are taken again.
+        state.taken = 0;
+        state.unpriced = 0;
+        state.told = (Amount::ZERO, 0);
+        let noted = (state.refused.take(), state.fault.take());
+        drop(state);
+        drop(noted);
+        self.news.store(false, Ordering::Release);
     }
 
     /// The run begins.

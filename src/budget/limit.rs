@@ -5,6 +5,9 @@ use core::{fmt, time::Duration};
 use super::{model::UnknownModel, usd::Usd};
 use crate::failure::{Failure, FailureClass};
 
+/// Of how many runs at once a runner keeps account without a heap; with feature `alloc` of any number.
+pub const LEDGERS: usize = 4;
+
 /// How much a run, or a part of a pipeline, may spend: tokens, money and wall time.
 ///
 /// ```
@@ -176,12 +179,20 @@ pub enum SpendError {
     /// The tokens or the cost do not fit into 64 bits.
     #[error("a count of tokens or a cost is beyond 64 bits: check what the node reports as its usage")]
     Overflow,
+    /// Without a heap there is room for the accounts of so many runs at once, and there are as many.
+    #[error(
+        "a runner without a heap keeps account of {LEDGERS} runs at once: wait until one ends, or switch on feature `alloc`"
+    )]
+    TooManyRuns,
 }
 
 impl Failure for SpendError {
-    /// Terminal: no retry makes a budget larger, or a price known.
+    /// Terminal: no retry makes a budget larger, or a price known. Only room for another run comes by itself.
     fn class(&self) -> FailureClass {
-        FailureClass::Terminal
+        match self {
+            Self::TooManyRuns => FailureClass::Recoverable,
+            _ => FailureClass::Terminal,
+        }
     }
 }
 

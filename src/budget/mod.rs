@@ -7,6 +7,7 @@ mod known;
 mod ledger;
 mod limit;
 mod model;
+mod pool;
 mod price;
 mod pricing;
 mod spend;
@@ -14,14 +15,14 @@ mod usage;
 mod usd;
 
 pub use fallback::{FALLBACKS_MAX, FallbackError, Fallbacks, ShareError};
-pub(crate) use ledger::LEDGER_MAX;
-pub use ledger::{Amount, Ledger, LedgerError, Remaining};
-#[allow(unused_imports, reason = "the runner takes it up next")]
-pub(crate) use ledger::{Recent, Scope};
-pub use limit::{Budget, BudgetExceeded, Dimension, EmptyBudget, SpendError};
+pub use ledger::{Amount, Ledger, LedgerError, Remaining, Scope};
+pub(crate) use ledger::{INNER as INNER_BUDGETS_MAX, LEDGER_MAX};
+pub use limit::{Budget, BudgetExceeded, Dimension, EmptyBudget, LEDGERS, SpendError};
 pub use model::{ModelName, UnknownModel};
+pub use pool::Ledgers;
+pub(crate) use pool::Lent;
 pub use price::{Price, PricingError, PricingErrorKind};
 pub use pricing::{OWN_PRICES_MAX, Pricing};
-pub use spend::{Accounts, Reservation, Spender};
+pub use spend::{Accounts, AccountsError, Reservation, Spender};
 pub use usage::Usage;
 pub use usd::{Usd, UsdError};

@@ -3,10 +3,10 @@
 use core::time::Duration;
 
 use super::{
-    fallback::{self, Fallbacks},
+    fallback::{self, FallbackError, Fallbacks},
     ledger::{Amount, Ledger, Remaining, Scope},
-    limit::{Budget, SpendError},
-    model::UnknownModel,
+    limit::{Budget, EmptyBudget, SpendError},
+    model::{ModelName, UnknownModel},
     pricing::Pricing,
     usage::Usage,
     usd::Usd,
@@ -28,12 +28,14 @@ pub struct Accounts {
     budget: Budget,
     pricing: Pricing,
     fallbacks: Fallbacks,
+    /// Why a fallback rule was not taken.
+    refused: Option<FallbackError>,
 }
 
 impl Accounts {
     /// A budget, without prices and without fallback rules.
     pub const fn new(budget: Budget) -> Self {
-        Self { budget, pricing: Pricing::empty(), fallbacks: Fallbacks::none() }
+        Self { budget, pricing: Pricing::empty(), fallbacks: Fallbacks::none(), refused: None }
     }
 
     /// With these prices.
@@ -59,18 +61,40 @@ impl Accounts {
         self.budget = budget;
     }
 
+    /// Adds a fallback rule; one that makes no sense is kept for [`check`](Self::check) to tell.
+    pub(crate) fn fall_back(&mut self, from: ModelName, to: ModelName, at: f64) {
+        match core::mem::take(&mut self.fallbacks).with(from, to, at) {
+            Ok(rules) => self.fallbacks = rules,
+            Err(error) => self.refused = self.refused.take().or(Some(error)),
+        }
+    }
+
+    /// Whether a run can spend by it.
+    ///
+    /// # Errors
+    /// When a limit is zero, or when a fallback rule was refused.
+    pub fn check(&self) -> Result<(), AccountsError> {
+        match &self.refused {
+            Some(error) => Err(AccountsError::Fallback(error.clone())),
+            None => Ok(self.budget.check()?),
+        }
+    }
+
     pub(crate) fn set_pricing(&mut self, pricing: Pricing) {
         self.pricing = pricing;
     }
+}
 
-    /// The fallback rules, for another one to be added.
-    pub(crate) fn take_fallbacks(&mut self) -> Fallbacks {
-        core::mem::take(&mut self.fallbacks)
-    }
-
-    pub(crate) fn set_fallbacks(&mut self, fallbacks: Fallbacks) {
-        self.fallbacks = fallbacks;
-    }
+/// Why a run cannot spend by its accounts.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AccountsError {
+    /// The budget allows nothing.
+    #[error(transparent)]
+    Empty(#[from] EmptyBudget),
+    /// A fallback rule makes no sense.
+    #[error(transparent)]
+    Fallback(#[from] FallbackError),
 }
 
 /// What spends from a ledger. A node has one through its context; [`over`](Self::over) makes one for a test.

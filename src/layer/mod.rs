@@ -1,11 +1,13 @@
 //! Nodes that wrap one other node.
 
+mod budget;
 mod checkpoint;
 mod deadline;
 mod retry;
 mod step;
 mod timeout;
 
+pub use budget::Budgeted;
 pub use checkpoint::{Inner, Leaf, Skipped, Stored};
 pub use deadline::Deadline;
 pub use retry::{FromStart, Inherit, NoRetry, Once, Repeatable};

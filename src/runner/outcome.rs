@@ -3,8 +3,9 @@
 use core::{error::Error, fmt, time::Duration};
 
 use crate::{
+    budget::{BudgetExceeded, LedgerError, SpendError},
     exec::{Bare, Detail, Full, Halt, RunInfo, Stop, Why},
-    failure::FailureClass,
+    failure::{Failure as _, FailureClass},
     report::{Report, RunStatus, Spent},
     store::{CheckpointError, NodeName, StoreError, StoreErrorKind, StoreFault},
     text::Words,
@@ -64,6 +65,12 @@ pub enum Cause<E> {
     Cancelled,
     /// A node on tokio's pool panicked.
     Panicked(PanicMessage),
+    /// A limit of what the run, or a part of it, may spend is reached. What was yielded until then is kept.
+    Budget(BudgetExceeded),
+    /// Something that was spent cannot be booked: its model has no price where money is limited, or its count does not fit.
+    Account(SpendError),
+    /// What the run had spent before cannot be taken over.
+    Ledger(LedgerError),
     /// The store failed.
     Store(StoreError),
     /// A checkpoint cannot be taken over.
@@ -92,12 +99,18 @@ impl fmt::Display for PanicMessage {
 }
 
 impl<E> Cause<E> {
-    fn of(why: Why, fault: Option<StoreFault>, panic: Option<Words>) -> Self {
+    fn of(why: Why, fault: Option<StoreFault>, account: Option<SpendError>, panic: Option<Words>) -> Self {
         match (why, fault) {
             (Why::TimedOut { limit }, _) => Self::TimedOut { limit },
             (Why::Deadline { limit }, _) => Self::Deadline { limit },
             (Why::Cancelled, _) => Self::Cancelled,
             (Why::Panicked, _) => Self::Panicked(PanicMessage(panic.unwrap_or_default())),
+            (Why::Budget | Why::Account, _) => match account {
+                Some(SpendError::Exceeded(exceeded)) => Self::Budget(exceeded),
+                // What is wrong is always noted where it arises.
+                other => Self::Account(other.unwrap_or(SpendError::Overflow)),
+            },
+            (Why::Store, Some(StoreFault::Ledger(error))) => Self::Ledger(error),
             (Why::Store, Some(StoreFault::Checkpoint(error))) => Self::Checkpoint(error),
             (Why::Store, Some(StoreFault::OtherInput)) => Self::OtherInput,
             (Why::Store, Some(StoreFault::OtherPipeline { stored, now })) => Self::OtherPipeline { stored, now },
@@ -113,9 +126,10 @@ impl<E> Cause<E> {
         match self {
             // There is nothing to go on with, however long one waits.
             Self::Store(error) if error.kind() == StoreErrorKind::UnknownRun => FailureClass::Terminal,
-            Self::TimedOut { .. } | Self::Deadline { .. } | Self::Cancelled | Self::Store(_) => {
+            Self::TimedOut { .. } | Self::Deadline { .. } | Self::Cancelled | Self::Store(_) | Self::Budget(_) => {
                 FailureClass::Recoverable
             }
+            Self::Account(error) => error.class(),
             Self::Error(_) => FailureClass::Ambiguous,
             _ => FailureClass::Terminal,
         }
@@ -130,6 +144,9 @@ impl<E> fmt::Display for Cause<E> {
             Self::Deadline { limit } => write!(f, "it took longer than its deadline of {limit:?}, retries included"),
             Self::Cancelled => f.write_str("the node was cancelled with the runtime that it ran on"),
             Self::Panicked(message) => write!(f, "the node panicked on tokio's pool: {message}"),
+            Self::Budget(exceeded) => write!(f, "the {} budget is used up", exceeded.dimension()),
+            Self::Account(_) => f.write_str("what was spent cannot be booked"),
+            Self::Ledger(_) => f.write_str("what the run spent before cannot be taken over"),
             Self::Store(_) => f.write_str("the store could not do its part"),
             Self::Checkpoint(_) => f.write_str("a checkpoint cannot be taken over"),
             Self::OtherInput => f.write_str("a run of this id was begun with another input"),
@@ -154,7 +171,9 @@ impl<E, T> Halted<E, T> {
             Cause::Checkpoint(CheckpointError { node: None, .. }) => {
                 "nothing was deleted; `forget` the run to begin it again"
             }
-            Cause::Checkpoint(_) => "nothing was deleted",
+            Cause::Checkpoint(_) | Cause::Ledger(_) => "nothing was deleted",
+            Cause::Budget(_) if self.durable => "raise it, then `resume` goes on from there",
+            Cause::Budget(_) => "raise it and run it again",
             Cause::Store(error) => match error.kind() {
                 StoreErrorKind::Busy { .. } | StoreErrorKind::UnknownRun => "nothing was run",
                 _ if self.node.is_none() => {
@@ -190,6 +209,9 @@ impl<E: Error + 'static, T: fmt::Debug> Error for Halted<E, T> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.cause {
             Cause::Error(error) => Some(error),
+            Cause::Budget(exceeded) => Some(exceeded),
+            Cause::Account(error) => Some(error),
+            Cause::Ledger(error) => Some(error),
             Cause::Store(error) => Some(error),
             Cause::Checkpoint(error) => Some(error),
             _ => None,
@@ -203,15 +225,15 @@ pub trait Outcomes<Out, Er, T>: Detail {
     type Ended;
 
     /// With an output.
-    fn completed(output: Out, run: &Self::Run, trace: impl FnOnce(Option<&Report>) -> T, now: Duration) -> Self::Ended;
+    fn completed(output: Out, run: &Self::Run, trace: impl FnOnce(Option<&Report>) -> T, spent: Spent) -> Self::Ended;
 
     /// Without one.
     fn halted(
         stop: Stop<Er, Self>,
         run: &mut Self::Run,
         trace: impl FnOnce(Option<&Report>) -> T,
-        now: Duration,
-        store: StoreSays,
+        spent: Spent,
+        said: Said,
     ) -> Self::Ended;
 }
 
@@ -219,7 +241,7 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Bare {
     type Ended = Result<Out, Er>;
 
     #[inline(always)]
-    fn completed(output: Out, (): &(), trace: impl FnOnce(Option<&Report>) -> T, _: Duration) -> Result<Out, Er> {
+    fn completed(output: Out, (): &(), trace: impl FnOnce(Option<&Report>) -> T, _: Spent) -> Result<Out, Er> {
         trace(None);
         Ok(output)
     }
@@ -229,8 +251,8 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Bare {
         stop: Stop<Er, Self>,
         (): &mut (),
         trace: impl FnOnce(Option<&Report>) -> T,
-        _: Duration,
-        _: StoreSays,
+        _: Spent,
+        _: Said,
     ) -> Result<Out, Er> {
         trace(None);
         match stop {
@@ -239,19 +261,13 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Bare {
     }
 }
 
-#[inline]
-fn report(run: &RunInfo, status: RunStatus, now: Duration) -> Report {
-    let spent = Spent { time: now.saturating_sub(run.started) };
-    Report { run_id: run.id, status, spent, restored: run.restored }
-}
-
 impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
     type Ended = Result<Completed<Out, T>, Halted<Er, T>>;
 
     #[inline]
-    fn completed(output: Out, run: &RunInfo, trace: impl FnOnce(Option<&Report>) -> T, now: Duration) -> Self::Ended {
+    fn completed(output: Out, run: &RunInfo, trace: impl FnOnce(Option<&Report>) -> T, spent: Spent) -> Self::Ended {
         let status = if run.resumed { RunStatus::Resumed } else { RunStatus::Completed };
-        let report = report(run, status, now);
+        let report = Report { run_id: run.id, status, spent, restored: run.restored };
         let trace = trace(Some(&report));
         Ok(Completed { output, report, trace })
     }
@@ -261,25 +277,26 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
         stop: Stop<Er, Self>,
         run: &mut RunInfo,
         trace: impl FnOnce(Option<&Report>) -> T,
-        now: Duration,
-        store: StoreSays,
+        spent: Spent,
+        said: Said,
     ) -> Self::Ended {
         let (info, cause) = match stop {
             Stop::Error(error, info) => (info, Cause::Error(error)),
-            Stop::Halt(Halt { why, info }) => (info, Cause::of(why, store.fault, run.take_panic())),
+            Stop::Halt(Halt { why, info }) => (info, Cause::of(why, said.store, said.account, run.take_panic())),
         };
         let class = info.class.unwrap_or_else(|| cause.class());
         let status = if class == FailureClass::Terminal { RunStatus::Failed } else { RunStatus::Partial };
         let attempt = if info.node.is_some() { info.attempt } else { 0 };
-        let report = report(run, status, now);
+        let report = Report { run_id: run.id, status, spent, restored: run.restored };
         let trace = trace(Some(&report));
-        Err(Halted { node: info.node, attempt, class, cause, report, trace, durable: store.durable })
+        Err(Halted { node: info.node, attempt, class, cause, report, trace, durable: said.durable })
     }
 }
 
-/// What the store has to say at the end of a run that stopped.
+/// What store and account have to say at the end of a run that stopped.
 #[derive(Debug)]
-pub struct StoreSays {
+pub struct Said {
     pub(super) durable: bool,
-    pub(super) fault: Option<StoreFault>,
+    pub(super) store: Option<StoreFault>,
+    pub(super) account: Option<SpendError>,
 }

@@ -10,16 +10,19 @@ use core::{
 
 use pin_project::pin_project;
 
-use super::outcome::{Outcomes, StoreSays};
+use super::outcome::{Outcomes, Said};
 use crate::{
     describe::{Description, dependents},
     exec::{Cx, Detail, Env, Exec, Fresh, Full, Local, Node, ProofOf, Reporting, RunInfo, Stop, StopOf, Stops},
+    meter::Meter,
     observe::{Attempt, Tracer},
     pipeline::Sealed,
     report::Report,
     run::RunId,
     slot::{Place, Slot, SlotKind},
-    store::{Access, Begun, Durability, Durable, NodeName, Persist, Store, StoreError, StoreFault, input_fingerprint},
+    store::{
+        Access, Begun, Durability, Durable, Hold, NodeName, Persist, Store, StoreError, StoreFault, input_fingerprint,
+    },
 };
 
 /// A pipeline in an environment: what runs it, any number of times and any number at once.
@@ -259,7 +262,7 @@ impl<N: Exec<E>, E: Env> fmt::Debug for Run<'_, N, E> {
 
 /// What a run is doing.
 #[pin_project(project = PhaseProj, project_replace = PhaseOwned)]
-enum Phase<H, O, W, S> {
+enum Phase<H, O, W, S, K, L> {
     /// It was not polled yet.
     Begin { how: H },
     /// It waits for the store to open.
@@ -281,6 +284,12 @@ enum Phase<H, O, W, S> {
         #[pin]
         state: S,
     },
+    /// The nodes are over, and what they spent is being saved.
+    Closing {
+        stop: K,
+        #[pin]
+        ledger: L,
+    },
     /// It is over.
     Over,
 }
@@ -298,6 +307,8 @@ type PhaseOf<'a, N, E> = Phase<
     <<E as Env>::Store as Durability>::Opening<'a>,
     Work<<<E as Env>::Store as Durability>::Writing<'a>, <<E as Env>::Store as Durability>::Reading<'a>>,
     <N as Exec<E>>::State<'a>,
+    <<E as Env>::Budget as Meter>::Hold<StopOf<N, E>>,
+    <<E as Env>::Store as Durability>::Writing<'a>,
 >;
 
 type FaultOf<E> = <<E as Env>::Store as Durability>::Fault;
@@ -309,7 +320,7 @@ type Next<'a, N, E> = Result<PhaseOf<'a, N, E>, FaultOf<E>>;
 impl<'a, N: Exec<E>, E: Env> Run<'a, N, E> {
     #[inline(always)]
     fn new(runner: &'a Runner<N, E>, run: RunOf<E>, how: How<'a, N::In, ProofOf<E>>) -> Self {
-        let local = Local { session: Default::default(), run, log: Default::default() };
+        let local = Local { session: Default::default(), run, log: Default::default(), book: Default::default() };
         Self { runner, local, phase: Phase::Begin { how } }
     }
 }
@@ -329,13 +340,31 @@ where
         let runner: &'a Runner<N, E> = this.runner;
         let (mut phase, local) = (this.phase, this.local);
         let cx = Cx { env: &runner.env };
+        if let PhaseProj::Closing { stop, ledger } = phase.as_mut().project() {
+            return runner.close(stop, ledger, local, cx, task);
+        }
+        if matches!(*phase, Phase::Begin { .. }) {
+            // Waiting for the store is part of the run.
+            let now = cx.now();
+            E::Detail::begin(&mut local.run, now);
+            runner.env.trace().begin(&mut local.log, E::Detail::id(&local.run), now);
+            if let Some(over) = runner.env.budget().begin(&mut local.book, now) {
+                phase.set(Phase::Over);
+                return Poll::Ready(end::<N, E>(Err(Stop::Halt(E::Detail::stop(over, Place::FIRST))), local, cx));
+            }
+        }
         let ended = if !matches!(*phase, Phase::Running { .. })
             && let Err(fault) = ready!(runner.prepare(phase.as_mut(), local, cx, task))
         {
             Err(Stop::Halt(E::Detail::stop(fault, Place::FIRST)))
         } else {
             let PhaseProj::Running { state } = phase.as_mut().project() else { return Poll::Pending };
-            ready!(runner.node.node.poll(state, Place::FIRST, cx, local, task))
+            match ready!(runner.node.node.poll(state, Place::FIRST, cx, local, task)) {
+                Err(stop) if E::Budget::METERED && E::Store::DURABLE => {
+                    return runner.stop(stop, phase, local, cx, task);
+                }
+                ended => ended,
+            }
         };
         phase.set(Phase::Over);
         Poll::Ready(end::<N, E>(ended, local, cx))
@@ -351,18 +380,23 @@ where
     E::Detail: Outcomes<N::Out, N::Error, <E::Trace as Tracer>::Finished>,
 {
     let now = cx.now();
+    let spent = E::Budget::spent(&local.book, now, E::Detail::took(&local.run, now));
     let log = core::mem::take(&mut local.log);
     let finish = |report: Option<&Report>| cx.env.trace().finish(log, report, now);
     match ended {
         Ok(output) => {
             E::Store::finished(&mut local.session);
             local.session = Default::default();
-            E::Detail::completed(output, &local.run, finish, now)
+            E::Detail::completed(output, &local.run, finish, spent)
         }
         Err(stop) => {
-            let store = StoreSays { durable: E::Store::DURABLE, fault: E::Store::take_fault(&mut local.session) };
+            let said = Said {
+                durable: E::Store::DURABLE,
+                store: E::Store::take_fault(&mut local.session),
+                account: E::Budget::take_fault(&mut local.book),
+            };
             local.session = Default::default();
-            E::Detail::halted(stop, &mut local.run, finish, now, store)
+            E::Detail::halted(stop, &mut local.run, finish, spent, said)
         }
     }
 }
@@ -373,6 +407,60 @@ where
     N: Exec<E>,
     E::Store: Persist<N::In>,
 {
+    /// The nodes stopped: what they spent since the last checkpoint is saved before the run is given back.
+    #[cold]
+    fn stop<'a>(
+        &'a self,
+        stop: StopOf<N, E>,
+        mut phase: Pin<&mut PhaseOf<'a, N, E>>,
+        local: &mut Local<'a, E>,
+        cx: Cx<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<EndedOf<N, E>>
+    where
+        E::Detail: Outcomes<N::Out, N::Error, <E::Trace as Tracer>::Finished>,
+    {
+        // Its futures first: what they hold is booked as they are dropped.
+        phase.set(Phase::Over);
+        let ledger = E::Budget::bytes(&local.book, cx.now());
+        let mut held = <E::Budget as Meter>::Hold::default();
+        let stop = match E::Store::put_ledger(&mut local.session, ledger.as_ref()) {
+            Begun::Pending(ledger) => match held.keep(stop) {
+                Ok(()) => {
+                    phase.set(Phase::Closing { stop: held, ledger });
+                    let PhaseProj::Closing { stop, ledger } = phase.project() else { return Poll::Pending };
+                    return self.close(stop, ledger, local, cx, task);
+                }
+                Err(stop) => stop,
+            },
+            Begun::Done(_) => stop,
+        };
+        Poll::Ready(end::<N, E>(Err(stop), local, cx))
+    }
+
+    /// Waits until what was spent is saved. Where that fails the run still ends for the reason for which it stopped.
+    #[cold]
+    fn close<'a>(
+        &'a self,
+        stop: &mut <E::Budget as Meter>::Hold<StopOf<N, E>>,
+        ledger: Pin<&mut <E::Store as Durability>::Writing<'a>>,
+        local: &mut Local<'a, E>,
+        cx: Cx<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<EndedOf<N, E>>
+    where
+        E::Detail: Outcomes<N::Out, N::Error, <E::Trace as Tracer>::Finished>,
+    {
+        if !stop.is_held() {
+            return Poll::Pending;
+        }
+        let _ = ready!(E::Store::poll_write(ledger, &mut local.session, task));
+        match stop.take() {
+            Some(stop) => Poll::Ready(end::<N, E>(Err(stop), local, cx)),
+            None => Poll::Pending,
+        }
+    }
+
     /// Goes on until the nodes are at work, or until it has to wait.
     ///
     /// What a fresh run does is inlined; what only a store can make necessary is a function of its own.
@@ -387,9 +475,6 @@ where
         if matches!(*phase, Phase::Begin { .. })
             && let PhaseOwned::Begin { how } = phase.as_mut().project_replace(Phase::Over)
         {
-            // Waiting for the store is part of the run.
-            self.env.trace().begin(&mut local.log, E::Detail::id(&local.run), cx.observed());
-            E::Detail::begin(&mut local.run, || cx.now());
             let access = if matches!(how, How::Start(_)) { Access::Create } else { Access::Existing };
             let next = match self.env.store().open(&mut local.session, E::Detail::id(&local.run), access) {
                 Begun::Done(Ok(())) => self.opened(how, local, cx),
@@ -442,8 +527,8 @@ where
         loop {
             let next = match phase.as_mut().project() {
                 PhaseProj::Running { .. } => return Poll::Ready(Ok(())),
-                // A run that is over is not to be polled again, and one that begins was seen to before.
-                PhaseProj::Begin { .. } | PhaseProj::Over => return Poll::Pending,
+                // A run that is over is not to be polled again, and one that begins or ends was seen to before.
+                PhaseProj::Begin { .. } | PhaseProj::Closing { .. } | PhaseProj::Over => return Poll::Pending,
                 PhaseProj::Opening { opening, .. } => {
                     let opened = ready!(E::Store::poll_open(opening, &mut local.session, task));
                     let PhaseOwned::Opening { how, .. } = phase.as_mut().project_replace(Phase::Over) else {
@@ -486,7 +571,7 @@ where
     ) -> Next<'a, N, E> {
         match how {
             How::Start(input) if E::Store::existing(&local.session).is_none() => {
-                match E::Store::save(&mut local.session, Slot::INPUT, &input, Some(self.shape)) {
+                match E::Store::save(&mut local.session, Slot::INPUT, &input, Some(self.shape), &[]) {
                     Begun::Done(Ok(())) => Ok(self.start(input, local, cx)),
                     Begun::Done(Err(fault)) => Err(fault),
                     Begun::Pending(write) => {
@@ -509,6 +594,11 @@ where
     #[inline]
     fn look<'a>(&'a self, how: How<'a, N::In, ProofOf<E>>, local: &mut Local<'a, E>, cx: Cx<'a, E>) -> Next<'a, N, E> {
         let Some(proof) = self.proof(&how, local) else { return Ok(Phase::Over) };
+        if E::Budget::METERED
+            && let Err(error) = E::Budget::restore(&mut local.book, E::Store::ledger(proof, &local.session))
+        {
+            return Err(E::Store::fault(proof, &mut local.session, StoreFault::Ledger(error)));
+        }
         let from = self.node.node.resumable(Place::FIRST, local);
         let read = |bytes: &[u8]| self.read_input(proof, bytes, from.is_none(), &how);
         match E::Store::load(proof, &mut local.session, Slot::INPUT, read) {

@@ -18,7 +18,7 @@ use super::{
     Access, Begun, CheckpointError, Payload, Session, Store, StoreError, StoreErrorKind, Value, check_input,
     decode_input, decode_value,
 };
-use crate::{never::Never, run::RunId, slot::Slot, text::Words};
+use crate::{budget::LedgerError, never::Never, run::RunId, slot::Slot, text::Words};
 
 /// Whether and where a run keeps its checkpoints: [`NoStore`] or [`Durable`].
 ///
@@ -93,6 +93,15 @@ pub trait Durability {
     /// As [`Session::outputs`].
     fn outputs(session: &Self::Session<'_>) -> usize;
 
+    /// As [`Session::ledger`].
+    fn ledger<'s>(proof: Self::Proof, session: &'s Self::Session<'_>) -> &'s [u8];
+
+    /// As [`Session::put_ledger`], where a run is open.
+    fn put_ledger<'a>(
+        session: &mut Self::Session<'a>,
+        ledger: &[u8],
+    ) -> Begun<Result<(), Self::Fault>, Self::Writing<'a>>;
+
     /// Waits for a write.
     fn poll_write<'a>(
         writing: Pin<&mut Self::Writing<'a>>,
@@ -147,12 +156,14 @@ pub trait Durability {
 
 /// What a runner's store must be able to keep: everything for [`NoStore`], a [`Payload`] for [`Durable`].
 pub trait Persist<T>: Durability {
-    /// Saves the output of a node, or with a `shape` the input of a run for a pipeline of that shape.
+    /// Saves the output of a node, or with a `shape` the input of a run for a pipeline of that shape, and the ledger with it;
+    /// an empty one leaves the stored ledger as it is.
     fn save<'a>(
         session: &mut Self::Session<'a>,
         slot: Slot<'static>,
         value: &T,
         shape: Option<NonZeroU64>,
+        ledger: &[u8],
     ) -> Begun<Result<(), Self::Fault>, Self::Writing<'a>>;
 
     /// Begins to read the output of a node.
@@ -194,6 +205,8 @@ pub enum StoreFault {
     Store(StoreError),
     /// A checkpoint is not what it should be.
     Checkpoint(CheckpointError),
+    /// The stored ledger cannot be taken over.
+    Ledger(LedgerError),
     /// The run was started with another input.
     OtherInput,
     /// The run was started with a pipeline of other nodes.
@@ -375,6 +388,16 @@ impl Durability for NoStore {
     }
 
     #[inline(always)]
+    fn ledger(proof: Infallible, (): &()) -> &[u8] {
+        match proof {}
+    }
+
+    #[inline(always)]
+    fn put_ledger<'a>(_: &mut Self::Session<'a>, _: &[u8]) -> Begun<Result<(), Infallible>, Self::Writing<'a>> {
+        Begun::Done(Ok(()))
+    }
+
+    #[inline(always)]
     fn poll_write<'a>(
         writing: Pin<&mut Never<()>>,
         _: &mut Self::Session<'a>,
@@ -450,6 +473,7 @@ impl<T> Persist<T> for NoStore {
         _: Slot<'static>,
         _: &T,
         _: Option<NonZeroU64>,
+        _: &[u8],
     ) -> Begun<Result<(), Infallible>, Self::Writing<'a>> {
         Begun::Done(Ok(()))
     }
@@ -627,6 +651,16 @@ impl<S: Store> Durability for Durable<S> {
         session.session.as_ref().map_or(0, Session::outputs)
     }
 
+    fn ledger<'s>(Held(()): Held, session: &'s Self::Session<'_>) -> &'s [u8] {
+        session.session.as_ref().map_or(&[], Session::ledger)
+    }
+
+    fn put_ledger<'a>(session: &mut Self::Session<'a>, ledger: &[u8]) -> Begun<Result<(), Faulted>, Self::Writing<'a>> {
+        let Some(open) = &mut session.session else { return Begun::Done(Ok(())) };
+        let begun = open.put_ledger(ledger);
+        session.check(begun)
+    }
+
     fn poll_write<'a>(
         writing: Pin<&mut Self::Writing<'a>>,
         session: &mut Self::Session<'a>,
@@ -717,9 +751,10 @@ impl<S: Store, T: Payload> Persist<T> for Durable<S> {
         slot: Slot<'static>,
         value: &T,
         shape: Option<NonZeroU64>,
+        ledger: &[u8],
     ) -> Begun<Result<(), Faulted>, Self::Writing<'a>> {
         let Some(open) = &mut session.session else { return Begun::Done(Err(session.closed())) };
-        let begun = open.put(slot, Value { value, shape }, &[]);
+        let begun = open.put(slot, Value { value, shape }, ledger);
         session.check(begun)
     }
 

@@ -248,6 +248,13 @@ pub trait Session {
         ledger: &[u8],
     ) -> Begun<Result<(), StoreError>, Self::Writing>;
 
+    /// Saves the ledger alone, as [`put`](Self::put) does with a slot: where a run stops between two checkpoints.
+    ///
+    /// # Errors
+    /// [`TooLarge`](StoreErrorKind::TooLarge), [`Fenced`](StoreErrorKind::Fenced) or
+    /// [`Unavailable`](StoreErrorKind::Unavailable).
+    fn put_ledger(&mut self, ledger: &[u8]) -> Begun<Result<(), StoreError>, Self::Writing>;
+
     /// Reads one slot: `read` is called with its bytes where they are at hand, else the future yields them.
     ///
     /// # Errors

@@ -219,10 +219,18 @@ impl<C: Cells> Table<C> {
             // In pieces that fit into registers: the slot itself would be written to memory on the way that is taken, too.
             _ => self.put_elsewhere(slot.node, Key::of(slot), value)?,
         }
-        if let (Some(kept), false) = (self.ledger.get_mut(..ledger.len()), ledger.is_empty()) {
-            kept.copy_from_slice(ledger);
-            self.ledger_len = ledger.len();
+        if !ledger.is_empty() {
+            self.put_ledger(ledger)?;
         }
+        Ok(())
+    }
+
+    /// Replaces the ledger.
+    #[inline(always)]
+    pub(super) fn put_ledger(&mut self, ledger: &[u8]) -> Result<(), StoreError> {
+        let Some(kept) = self.ledger.get_mut(..ledger.len()) else { return Err(too_long(ledger.len())) };
+        kept.copy_from_slice(ledger);
+        self.ledger_len = ledger.len();
         Ok(())
     }
 
