@@ -131,15 +131,15 @@ impl<'a> Spender<'a> {
     #[inline]
     pub fn reserve(&self, most: Usage<'_>) -> Result<Reservation<'a>, SpendError> {
         let Some((ledger, accounts)) = self.books else {
-            return Ok(Reservation { spender: Self::none(), reserved: Amount::ZERO, unpriced: 0 });
+            return Ok(Reservation { spender: *self, reserved: Amount::ZERO, unpriced: 0 });
         };
-        let Bill { amount, unpriced, fault } = self.bill(ledger, accounts, &most);
-        if let Some(fault) = fault {
-            ledger.note_refused(fault.clone());
-            return Err(fault);
+        match self.plain(accounts, &most) {
+            Some((amount, unpriced)) => {
+                ledger.reserve(self.scope, amount)?;
+                Ok(Reservation { spender: *self, reserved: amount, unpriced })
+            }
+            None => self.reserve_odd((ledger, accounts), &most),
         }
-        ledger.reserve(self.scope, amount)?;
-        Ok(Reservation { spender: *self, reserved: amount, unpriced })
     }
 
     /// Books what a call used that was not reserved, and says what it cost. It is booked whatever the limits are; the run halts
@@ -153,14 +153,9 @@ impl<'a> Spender<'a> {
     #[inline]
     pub fn record(&self, used: Usage<'_>) -> Result<Usd, SpendError> {
         let Some((ledger, accounts)) = self.books else { return Ok(used.reported_cost().unwrap_or_default()) };
-        let bill = self.bill(ledger, accounts, &used);
-        let booked = ledger.book(self.scope, bill.amount, bill.unpriced);
-        match bill.fault {
-            None => booked.map(|()| bill.amount.cost),
-            Some(fault) => {
-                ledger.note_fault(fault.clone());
-                Err(fault)
-            }
+        match self.plain(accounts, &used) {
+            Some((amount, unpriced)) => ledger.book(self.scope, amount, unpriced).map(|()| amount.cost),
+            None => self.settle_odd((ledger, accounts), Amount::ZERO, &used),
         }
     }
 
@@ -187,35 +182,83 @@ impl<'a> Spender<'a> {
         }
     }
 
-    #[inline]
-    fn bill(&self, ledger: &Ledger, accounts: &Accounts, usage: &Usage<'_>) -> Bill {
-        let tokens = usage.total_tokens();
-        let cost = accounts.pricing.cost(usage);
-        match (tokens, cost) {
-            (Some(tokens), Ok(Some(cost))) => Bill { amount: Amount { tokens, cost }, unpriced: 0, fault: None },
-            (Some(tokens), Ok(None)) => self.unpriced(ledger, usage, tokens),
-            (tokens, cost) => Self::overflow(tokens, cost.unwrap_or(Some(Usd::MAX))),
+    /// What a usage comes to, and how many of its tokens have no price, where nothing is odd about it: it fits, and it has a
+    /// price or money is certainly not limited.
+    #[inline(always)]
+    fn plain(&self, accounts: &Accounts, usage: &Usage<'_>) -> Option<(Amount, u64)> {
+        let tokens = usage.total_tokens()?;
+        let cost = match (usage.reported_cost(), usage.model()) {
+            (Some(cost), _) => Some(cost),
+            (None, None) => None,
+            (None, Some(model)) => match accounts.pricing.find_price(model) {
+                Some(price) => Some(price.cost(usage.input_tokens(), usage.output_tokens())?),
+                None => None,
+            },
+        };
+        match cost {
+            Some(cost) => Some((Amount { tokens, cost }, 0)),
+            None if self.scope == Scope::RUN && accounts.budget.cost_limit().is_none() => {
+                Some((Amount { tokens, cost: Usd::ZERO }, tokens))
+            }
+            None => None,
         }
     }
 
+    /// Reserves what has no price, or does not fit.
     #[cold]
-    fn unpriced(&self, ledger: &Ledger, usage: &Usage<'_>, tokens: u64) -> Bill {
-        let amount = Amount { tokens, cost: Usd::ZERO };
-        // No tokens of no model cost nothing.
-        if tokens == 0 && usage.model().is_none() {
-            return Bill { amount, unpriced: 0, fault: None };
+    fn reserve_odd(
+        &self,
+        (ledger, accounts): (&Ledger, &Accounts),
+        most: &Usage<'_>,
+    ) -> Result<Reservation<'a>, SpendError> {
+        let Bill { amount, unpriced, fault } = self.bill(ledger, accounts, most);
+        if let Some(fault) = fault {
+            ledger.note_refused(fault.clone());
+            return Err(fault);
         }
-        let limited = ledger.money(self.scope, |_, _| ()).is_some();
-        let fault = limited.then(|| SpendError::UnknownModel(UnknownModel::of(usage.model())));
-        Bill { amount, unpriced: tokens, fault }
+        ledger.reserve(self.scope, amount)?;
+        Ok(Reservation { spender: *self, reserved: amount, unpriced })
+    }
+
+    /// Books what has no price, or does not fit.
+    #[cold]
+    fn settle_odd(
+        &self,
+        (ledger, accounts): (&Ledger, &Accounts),
+        reserved: Amount,
+        used: &Usage<'_>,
+    ) -> Result<Usd, SpendError> {
+        let Bill { mut amount, unpriced, fault } = self.bill(ledger, accounts, used);
+        if matches!(fault, Some(SpendError::UnknownModel(_))) {
+            amount.cost = reserved.cost;
+        }
+        let booked = ledger.settle(self.scope, reserved, amount, unpriced);
+        match fault {
+            None => booked.map(|()| amount.cost),
+            Some(fault) => {
+                ledger.note_fault(fault.clone());
+                Err(fault)
+            }
+        }
     }
 
     /// What does not fit is as much as can be.
-    #[cold]
-    fn overflow(tokens: Option<u64>, cost: Option<Usd>) -> Bill {
+    fn bill(&self, ledger: &Ledger, accounts: &Accounts, usage: &Usage<'_>) -> Bill {
+        let (tokens, cost) = (usage.total_tokens(), accounts.pricing.cost(usage));
+        let fits = tokens.is_some() && cost.is_ok();
+        let cost = cost.unwrap_or(Some(Usd::MAX));
         let amount = Amount { tokens: tokens.unwrap_or(u64::MAX), cost: cost.unwrap_or_default() };
+        // No tokens of no model cost nothing.
         let unpriced = if cost.is_none() { amount.tokens } else { 0 };
-        Bill { amount, unpriced, fault: Some(SpendError::Overflow) }
+        let unknown = unpriced > 0 || cost.is_none() && usage.model().is_some();
+        let fault = if !fits {
+            Some(SpendError::Overflow)
+        } else if unknown && ledger.money(self.scope, |_, _| ()).is_some() {
+            Some(SpendError::UnknownModel(UnknownModel::of(usage.model())))
+        } else {
+            None
+        };
+        Bill { amount, unpriced, fault }
     }
 }
 
@@ -244,20 +287,14 @@ impl Reservation<'_> {
     /// When the model has no price and money is limited: the tokens that were used are booked then, at the cost that was
     /// reserved. When a count or a sum does not fit. The run halts after the attempt in either case.
     #[inline]
-    pub fn settle(mut self, used: Usage<'_>) -> Result<Usd, SpendError> {
-        let spender = core::mem::replace(&mut self.spender, Spender::none());
+    pub fn settle(self, used: Usage<'_>) -> Result<Usd, SpendError> {
+        let (spender, reserved) = (self.spender, self.reserved);
+        // It has nothing but references and numbers; what its `Drop` would book is booked here.
+        core::mem::forget(self);
         let Some((ledger, accounts)) = spender.books else { return Ok(used.reported_cost().unwrap_or_default()) };
-        let mut bill = spender.bill(ledger, accounts, &used);
-        if matches!(bill.fault, Some(SpendError::UnknownModel(_))) {
-            bill.amount.cost = self.reserved.cost;
-        }
-        let booked = ledger.settle(spender.scope, self.reserved, bill.amount, bill.unpriced);
-        match bill.fault {
-            None => booked.map(|()| bill.amount.cost),
-            Some(fault) => {
-                ledger.note_fault(fault.clone());
-                Err(fault)
-            }
+        match spender.plain(accounts, &used) {
+            Some((amount, unpriced)) => ledger.settle(spender.scope, reserved, amount, unpriced).map(|()| amount.cost),
+            None => spender.settle_odd((ledger, accounts), reserved, &used),
         }
     }
 }
