@@ -309,29 +309,42 @@ impl Ledger {
     }
 
     /// Before an attempt: the first limit, from the inside out, that is used up. Reservations do not count.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn exhausted(&self, scope: Scope, now: Duration) -> Option<BudgetExceeded> {
-        let now = nanos(now);
-        self.state.lock().outwards(scope, |account| {
-            let (spent, limit, time) = (account.spent, account.limit, account.time(now));
-            if spent.tokens >= limit.tokens || spent.cost >= limit.cost || time >= account.time_limit {
-                return account.reached(spent, time, |actual, limit| actual >= limit);
-            }
-            None
-        })
+        let over = |actual, limit| actual >= limit;
+        if self.is_clear(scope, nanos(now), over) { None } else { self.reached(scope, nanos(now), over) }
     }
 
     /// After an attempt: the first limit, from the inside out, that more was spent than.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn overrun(&self, scope: Scope, now: Duration) -> Option<BudgetExceeded> {
-        let now = nanos(now);
-        self.state.lock().outwards(scope, |account| {
-            let (spent, limit, time) = (account.spent, account.limit, account.time(now));
-            if spent.tokens > limit.tokens || spent.cost > limit.cost || time > account.time_limit {
-                return account.reached(spent, time, |actual, limit| actual > limit);
+        let over = |actual, limit| actual > limit;
+        if self.is_clear(scope, nanos(now), over) { None } else { self.reached(scope, nanos(now), over) }
+    }
+
+    /// Whether no account is over its limit; with no limit at all it may be wrong about one that is as full as can be.
+    #[inline(always)]
+    fn is_clear(&self, scope: Scope, now: u64, over: impl Fn(u64, u64) -> bool) -> bool {
+        let mut state = self.state.lock();
+        let mut at = scope;
+        loop {
+            let account = state.account(at);
+            if over(account.spent.tokens, account.limit.tokens)
+                || over(account.spent.cost.as_picodollars(), account.limit.cost.as_picodollars())
+                || over(account.time(now), account.time_limit)
+            {
+                return false;
             }
-            None
-        })
+            if at == Scope::RUN {
+                return true;
+            }
+            at = account.parent;
+        }
+    }
+
+    #[cold]
+    fn reached(&self, scope: Scope, now: u64, over: fn(u64, u64) -> bool) -> Option<BudgetExceeded> {
+        self.state.lock().outwards(scope, |account| account.reached(account.spent, account.time(now), over))
     }
 
     /// Sets `amount` aside in a scope and all around it, or nowhere.
