@@ -48,6 +48,8 @@
 //!   clock and a trace. The latter asks of every type that passes between nodes `Clone`, `Serialize`, `DeserializeOwned` and `Schema`.
 //! - [`Completed`] and [`Halted`] are how a run ends; [`Failure`] is what an error says about itself, and [`PolicyMap`] how it is
 //!   tried again.
+//! - [`Budget`] limits tokens, money and time; [`Pricing`] says what a [`Usage`] costs, exactly, in [`Usd`]; a [`Spender`] reserves
+//!   before a call and settles after it.
 //! - [`store`] is where checkpoints are kept, and the trait for a store of your own; [`Exec`] is the trait for a kind of node of
 //!   your own.
 //!
@@ -57,7 +59,7 @@
 //! - `alloc`: `HeapStore`, `ListTrace`, `ManualClock`.
 //! - `std` (on by default): run ids of its own making, and `std::io::Error` as a failure.
 //! - `tokio` (on by default): `Runner::quick`, `TokioClock`, `.spawned()`.
-//! - `json` (on by default): a trace as JSON.
+//! - `json` (on by default): a trace as JSON, price tables from JSON and as it.
 //! - `redb` (on by default): `RedbStore`, checkpoints in one file that survives `kill -9`.
 //!
 //! # Without `std`

@@ -40,7 +40,7 @@ type Own = heapless::Vec<(ModelName, Price), OWN_PRICES_MAX>;
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Pricing {
     known: bool,
-    /// Sorted by name; they come before the known ones.
+    /// In the order of names; they come before the known ones.
     own: Own,
     as_of: Option<Label>,
     source: Option<Label>,
@@ -112,7 +112,7 @@ impl Pricing {
 
     /// The price of a model, or `None` where it has none.
     pub fn price_of(&self, model: &str) -> Option<Price> {
-        self.exact(model).or_else(|| self.undated(model))
+        self.find_price(model).copied()
     }
 
     /// What a call costs, or `None` where its model has no price. What the service itself said comes first.
@@ -130,7 +130,7 @@ impl Pricing {
         }
     }
 
-    /// All prices: first those of your own, then the others, each by name.
+    /// All prices: first those of your own, then the others, the shortest names first.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Price)> {
         let known = if self.known { known::TABLE } else { &[] };
         let others = known.iter().filter(|(model, _)| self.find(model).is_err());
@@ -156,20 +156,33 @@ impl Pricing {
     }
 
     fn find(&self, model: &str) -> Result<usize, usize> {
-        self.own.binary_search_by(|(name, _)| name.as_str().cmp(model))
+        self.own.binary_search_by(|(name, _)| known::by_name(name.as_str(), model))
     }
 
-    fn exact(&self, model: &str) -> Option<Price> {
-        let (_, price) = match self.find(model) {
-            Ok(at) => return self.own.get(at).map(|(_, price)| *price),
-            Err(_) if !self.known => return None,
-            Err(_) => known::TABLE.get(known::TABLE.binary_search_by(|(name, _)| (*name).cmp(model)).ok()?)?,
-        };
-        Some(*price)
+    /// A reference: copied on the way, it would be the slowest part of the look-up.
+    #[inline(always)]
+    pub(super) fn find_price(&self, model: &str) -> Option<&Price> {
+        match self.exact(model) {
+            None => self.undated(model),
+            found => found,
+        }
+    }
+
+    #[inline]
+    fn exact(&self, model: &str) -> Option<&Price> {
+        let own = if self.own.is_empty() { None } else { self.own(model) };
+        match own {
+            None if self.known => known::price_of(model),
+            own => own,
+        }
+    }
+
+    fn own(&self, model: &str) -> Option<&Price> {
+        self.own.get(self.find(model).ok()?).map(|(_, price)| price)
     }
 
     #[cold]
-    fn undated(&self, model: &str) -> Option<Price> {
+    fn undated(&self, model: &str) -> Option<&Price> {
         // By length of the date, the shortest first: so it is the longest name that matches.
         ["-0806".len(), "-08-2024".len(), "-20240806".len(), "-2024-08-06".len()].into_iter().find_map(|len| {
             let (name, date) = model.split_at_checked(model.len().checked_sub(len)?)?;
@@ -296,10 +309,10 @@ mod tests {
     #[test]
     fn names_are_found_whatever_the_order_they_came_in() {
         let mut pricing = Pricing::empty();
-        for name in ["d", "a", "c", "b"] {
+        for name in ["d", "aa", "c", "b"] {
             pricing = pricing.with(name, Price::free()).unwrap();
         }
-        assert_eq!(pricing.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a", "b", "c", "d"]);
+        assert_eq!(pricing.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["b", "c", "d", "aa"]);
         assert_eq!((pricing.as_of(), pricing.source()), (None, None));
         assert_eq!(Pricing::known().as_of(), Some(Pricing::KNOWN_AS_OF));
         assert_eq!(Pricing::known().source(), Some(Pricing::KNOWN_SOURCE));
