@@ -59,6 +59,7 @@
 //! - `tokio` (on by default): `Runner::quick`, `TokioClock`, `.spawned()`.
 //! - `json` (on by default): a trace as JSON.
 //! - `redb` (on by default): `RedbStore`, checkpoints in one file that survives `kill -9`.
+//! - `tracing`: `.with_tracing()`, [spans](spans) of runs, nodes and attempts. It has a heap and wants compare-and-swap.
 //!
 //! # Without `std`
 //! With `default-features = false` a pipeline runs on a microcontroller: a [`MemoryStore`](store::MemoryStore) in a `static`, a
@@ -135,9 +136,11 @@ pub use exec::{
 pub use failure::{ByFailure, Classifier, FailedAttempt, Failure, FailureClass, FirstOf};
 pub use into_node::{IntoBranch, IntoNode, Piece};
 pub use layer::{NoRetry, Repeatable, Step};
-pub use observe::{Attempt, Both, Ended, Failed, Hooked, Hooks, NoTrace, Reason, Record, Succeeded, Tracer};
+pub use observe::{Attempt, Both, Ended, Failed, Hooked, Hooks, NoTrace, Reason, Record, Stopped, Succeeded, Tracer};
 #[cfg(feature = "alloc")]
 pub use observe::{Event, ListTrace, Outcome, Trace};
+#[cfg(feature = "tracing")]
+pub use observe::{Spans, spans};
 #[doc(hidden)]
 pub use pipeline::{__beside, __par_chained, __types_of};
 pub use pipeline::{Pipeline, Sealed, node, node_with, par};

@@ -165,7 +165,7 @@ where
         let kept = self.policy.retry.keep(&input, cx);
         let visit = self.visit(at, cx, local);
         let mark = self.begun(Some(&input), at, &visit, cx, local);
-        let body = self.body.start(input, at, cx, local);
+        let body = Self::within(&mark, cx, || self.body.start(input, at, cx, local));
         StepState { kept, tally: Default::default(), visit, phase: Phase::Try { body, timer: Alarm::Off, mark } }
     }
 
@@ -178,7 +178,8 @@ where
             StepProof::Body(proof) => {
                 let visit = self.visit(at, cx, local);
                 let mark = self.begun(None, at, &visit, cx, local);
-                (visit, Phase::Try { body: self.body.resume(proof, at, cx, local), timer: Alarm::Off, mark })
+                let body = Self::within(&mark, cx, || self.body.resume(proof, at, cx, local));
+                (visit, Phase::Try { body, timer: Alarm::Off, mark })
             }
         };
         StepState { kept, tally: Default::default(), visit, phase }
@@ -193,6 +194,66 @@ where
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
     ) -> Poll<Result<B::Out, StopOf<B, E>>> {
+        let polled = self.go_on(state.as_mut(), at, cx, local, task);
+        if K::NODES != 0
+            && <E::Trace as Tracer>::ENABLED
+            && let Poll::Ready(ended) = &polled
+        {
+            cx.env.trace().left(state.project().visit, ended.is_ok());
+        }
+        polled
+    }
+
+    #[inline]
+    fn drain<'a>(
+        &'a self,
+        state: Pin<&mut Self::State<'a>>,
+        at: Place,
+        cx: Cx<'a, E>,
+        local: &mut Local<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<Option<StopOf<Self, E>>> {
+        let StateProj { tally, phase, .. } = state.project();
+        let at = self.enter(at).with_attempt(R::attempt(*tally));
+        match phase.project() {
+            PhaseProj::Try { body, mark, .. } => {
+                let mut kept_back = ready!(self.body.drain(body, at, cx, local, task));
+                if let Some(Stop::Halt(halt)) = &mut kept_back {
+                    E::Detail::place(halt, at);
+                }
+                if K::NODES != 0 {
+                    let ended = Self::ended(at, &local.run, cx);
+                    Record::<B::In, B::Out, B::Error>::cut_short(cx.env.trace(), &mut local.log, ended, mark);
+                }
+                Poll::Ready(kept_back)
+            }
+            PhaseProj::Save(saving) => K::poll_save(saving, local, task)
+                .map(|saved| saved.err().map(|fault| Stop::Halt(E::Detail::stop(fault, at)))),
+            PhaseProj::Clear(clearing) => R::poll_clear(clearing, local, task)
+                .map(|cleared| cleared.err().map(|fault| Stop::Halt(E::Detail::stop(fault, at)))),
+            PhaseProj::Wait(_) | PhaseProj::Load(_) => Poll::Ready(None),
+        }
+    }
+}
+
+impl<B, R, T, K> Step<B, Policy<R, T, K>> {
+    /// Goes on until there is something to wait for, or an end.
+    #[inline(always)]
+    fn go_on<'a, E>(
+        &'a self,
+        mut state: Pin<&mut <Self as Exec<E>>::State<'a>>,
+        at: Place,
+        cx: Cx<'a, E>,
+        local: &mut Local<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<B::Out, StopOf<B, E>>>
+    where
+        E: Env<Trace: Record<B::In, B::Out, B::Error>, Detail: Explain<B::Error, E>>,
+        B: Exec<E>,
+        R: Retries<B::In, B::Error, E>,
+        T: Limit<E>,
+        K: Role + Keep<B::Out, E>,
+    {
         let at = self.enter(at);
         loop {
             let StateProj { kept, tally, visit, mut phase } = state.as_mut().project();
@@ -201,8 +262,7 @@ where
                     let at = at.with_attempt(R::attempt(*tally));
                     let polled = match *timer {
                         Alarm::Over(_) => Poll::Pending,
-                        _ if K::NODES == 0 => self.body.poll(body.as_mut(), at, cx, local, task),
-                        _ => cx.env.trace().within(mark, || self.body.poll(body.as_mut(), at, cx, local, task)),
+                        _ => Self::within(mark, cx, || self.body.poll(body.as_mut(), at, cx, local, task)),
                     };
                     let ended = match polled {
                         Poll::Ready(ended) => ended,
@@ -267,39 +327,6 @@ where
         }
     }
 
-    #[inline]
-    fn drain<'a>(
-        &'a self,
-        state: Pin<&mut Self::State<'a>>,
-        at: Place,
-        cx: Cx<'a, E>,
-        local: &mut Local<'a, E>,
-        task: &mut Context<'_>,
-    ) -> Poll<Option<StopOf<Self, E>>> {
-        let StateProj { tally, phase, .. } = state.project();
-        let at = self.enter(at).with_attempt(R::attempt(*tally));
-        match phase.project() {
-            PhaseProj::Try { body, mark, .. } => {
-                let mut kept_back = ready!(self.body.drain(body, at, cx, local, task));
-                if let Some(Stop::Halt(halt)) = &mut kept_back {
-                    E::Detail::place(halt, at);
-                }
-                if K::NODES != 0 {
-                    let ended = Self::ended(at, &local.run, cx);
-                    Record::<B::In, B::Out, B::Error>::cut_short(cx.env.trace(), &mut local.log, ended, mark);
-                }
-                Poll::Ready(kept_back)
-            }
-            PhaseProj::Save(saving) => K::poll_save(saving, local, task)
-                .map(|saved| saved.err().map(|fault| Stop::Halt(E::Detail::stop(fault, at)))),
-            PhaseProj::Clear(clearing) => R::poll_clear(clearing, local, task)
-                .map(|cleared| cleared.err().map(|fault| Stop::Halt(E::Detail::stop(fault, at)))),
-            PhaseProj::Wait(_) | PhaseProj::Load(_) => Poll::Ready(None),
-        }
-    }
-}
-
-impl<B, R, T, K> Step<B, Policy<R, T, K>> {
     /// The place as the body sees it.
     #[inline(always)]
     fn enter(&self, at: Place) -> Place
@@ -341,6 +368,15 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
         }
         let attempt = Attempt::new(E::Detail::id(&local.run), at);
         Record::<B::In, B::Out, B::Error>::started(cx.env.trace(), &mut local.log, attempt, visit, cx.observed(), input)
+    }
+
+    /// Goes on with an attempt; the observers that have to be around it are.
+    #[inline(always)]
+    fn within<E: Env, Done>(mark: &<E::Trace as Tracer>::Mark, cx: Cx<'_, E>, poll: impl FnOnce() -> Done) -> Done
+    where
+        K: Role,
+    {
+        if K::NODES == 0 { poll() } else { cx.env.trace().within(mark, poll) }
     }
 
     /// What the observers are told of the end of any attempt.
@@ -445,11 +481,13 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
         let (mark, body) = match (self.body.resumable(at, local), R::input(kept)) {
             (Some(proof), _) => {
                 let mark = self.begun(None, at, visit, cx, local);
-                (mark, self.body.resume(proof, at, cx, local))
+                let body = Self::within(&mark, cx, || self.body.resume(proof, at, cx, local));
+                (mark, body)
             }
             (None, Some(input)) => {
                 let mark = self.begun(Some(&input), at, visit, cx, local);
-                (mark, self.body.start(input, at, cx, local))
+                let body = Self::within(&mark, cx, || self.body.start(input, at, cx, local));
+                (mark, body)
             }
             (None, None) => return Poll::Pending,
         };

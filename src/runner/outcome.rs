@@ -5,6 +5,7 @@ use core::{error::Error, fmt, time::Duration};
 use crate::{
     exec::{Bare, Detail, Full, Halt, RunInfo, Stop, Why},
     failure::FailureClass,
+    observe::Stopped,
     run::{Report, RunStatus, Spent},
     store::{CheckpointError, NodeName, StoreError, StoreErrorKind, StoreFault},
     text::Words,
@@ -142,6 +143,19 @@ impl<E> fmt::Display for Cause<E> {
     }
 }
 
+/// A cause with the words of the store's error that it has in it.
+struct InFull<'a, E>(&'a Cause<E>);
+
+impl<E> fmt::Display for InFull<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Cause::Store(error) => write!(f, "{}: {error}", self.0),
+            Cause::Checkpoint(error) => write!(f, "{}: {error}", self.0),
+            cause => cause.fmt(f),
+        }
+    }
+}
+
 impl<E, T> Halted<E, T> {
     /// What to do about it.
     fn advice(&self) -> &'static str {
@@ -203,13 +217,18 @@ pub trait Outcomes<Out, Er, T>: Detail {
     type Ended;
 
     /// With an output.
-    fn completed(output: Out, run: &Self::Run, trace: impl FnOnce(Option<&Report>) -> T, now: Duration) -> Self::Ended;
+    fn completed(
+        output: Out,
+        run: &Self::Run,
+        trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
+        now: Duration,
+    ) -> Self::Ended;
 
     /// Without one.
     fn halted(
         stop: Stop<Er, Self>,
         run: &mut Self::Run,
-        trace: impl FnOnce(Option<&Report>) -> T,
+        trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
         now: Duration,
         store: StoreSays,
     ) -> Self::Ended;
@@ -219,8 +238,13 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Bare {
     type Ended = Result<Out, Er>;
 
     #[inline(always)]
-    fn completed(output: Out, (): &(), trace: impl FnOnce(Option<&Report>) -> T, _: Duration) -> Result<Out, Er> {
-        trace(None);
+    fn completed(
+        output: Out,
+        (): &(),
+        trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
+        _: Duration,
+    ) -> Result<Out, Er> {
+        trace(None, None);
         Ok(output)
     }
 
@@ -228,11 +252,11 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Bare {
     fn halted(
         stop: Stop<Er, Self>,
         (): &mut (),
-        trace: impl FnOnce(Option<&Report>) -> T,
+        trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
         _: Duration,
         _: StoreSays,
     ) -> Result<Out, Er> {
-        trace(None);
+        trace(None, None);
         match stop {
             Stop::Error(error, ()) => Err(error),
         }
@@ -249,10 +273,15 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
     type Ended = Result<Completed<Out, T>, Halted<Er, T>>;
 
     #[inline]
-    fn completed(output: Out, run: &RunInfo, trace: impl FnOnce(Option<&Report>) -> T, now: Duration) -> Self::Ended {
+    fn completed(
+        output: Out,
+        run: &RunInfo,
+        trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
+        now: Duration,
+    ) -> Self::Ended {
         let status = if run.resumed { RunStatus::Resumed } else { RunStatus::Completed };
         let report = report(run, status, now);
-        let trace = trace(Some(&report));
+        let trace = trace(Some(&report), None);
         Ok(Completed { output, report, trace })
     }
 
@@ -260,7 +289,7 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
     fn halted(
         stop: Stop<Er, Self>,
         run: &mut RunInfo,
-        trace: impl FnOnce(Option<&Report>) -> T,
+        trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
         now: Duration,
         store: StoreSays,
     ) -> Self::Ended {
@@ -272,7 +301,10 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
         let status = if class == FailureClass::Terminal { RunStatus::Failed } else { RunStatus::Partial };
         let attempt = if info.node.is_some() { info.attempt } else { 0 };
         let report = report(run, status, now);
-        let trace = trace(Some(&report));
+        let in_full = InFull(&cause);
+        let why = format_args!("{in_full}");
+        let why = (!matches!(cause, Cause::Error(_))).then_some(why);
+        let trace = trace(Some(&report), Some(Stopped { report: &report, node: info.node, attempt, class, why }));
         Err(Halted { node: info.node, attempt, class, cause, report, trace, durable: store.durable })
     }
 }

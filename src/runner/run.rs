@@ -14,7 +14,7 @@ use super::outcome::{Outcomes, StoreSays};
 use crate::{
     describe::{Description, dependents},
     exec::{Cx, Detail, Env, Exec, Fresh, Full, Local, Node, ProofOf, Reporting, RunInfo, Stop, StopOf, Stops},
-    observe::{Attempt, Tracer},
+    observe::{Attempt, Stopped, Tracer},
     pipeline::Sealed,
     run::{Report, RunId},
     slot::{Place, Slot, SlotKind},
@@ -334,6 +334,7 @@ where
             Err(Stop::Halt(E::Detail::stop(fault, Place::FIRST)))
         } else {
             let PhaseProj::Running { state } = phase.as_mut().project() else { return Poll::Pending };
+            let _inside = runner.env.trace().inside(&local.log);
             ready!(runner.node.node.poll(state, Place::FIRST, cx, local, task))
         };
         phase.set(Phase::Over);
@@ -350,8 +351,13 @@ where
     E::Detail: Outcomes<N::Out, N::Error, <E::Trace as Tracer>::Finished>,
 {
     let now = cx.now();
-    let log = core::mem::take(&mut local.log);
-    let finish = |report: Option<&Report>| cx.env.trace().finish(log, report, now);
+    let mut log = core::mem::take(&mut local.log);
+    let finish = |report: Option<&Report>, stopped: Option<Stopped<'_>>| {
+        if let Some(stopped) = stopped {
+            cx.env.trace().halted(&mut log, stopped);
+        }
+        cx.env.trace().finish(log, report, now)
+    };
     match ended {
         Ok(output) => {
             E::Store::finished(&mut local.session);
@@ -388,6 +394,7 @@ where
         {
             // Waiting for the store is part of the run.
             self.env.trace().begin(&mut local.log, E::Detail::id(&local.run), cx.observed());
+            let _inside = self.env.trace().inside(&local.log);
             E::Detail::begin(&mut local.run, || cx.now());
             let access = if matches!(how, How::Start(_)) { Access::Create } else { Access::Existing };
             let next = match self.env.store().open(&mut local.session, E::Detail::id(&local.run), access) {
@@ -438,6 +445,7 @@ where
         cx: Cx<'a, E>,
         task: &mut Context<'_>,
     ) -> Poll<Result<(), FaultOf<E>>> {
+        let _inside = self.env.trace().inside(&local.log);
         loop {
             let next = match phase.as_mut().project() {
                 PhaseProj::Running { .. } => return Poll::Ready(Ok(())),
