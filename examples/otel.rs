@@ -10,7 +10,7 @@
 //! as a tree.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeSet, HashMap},
     env, fs, io,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -25,7 +25,7 @@ use opentelemetry_sdk::{
 };
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
-use stroma::{Backoff, NodeCx, PolicyMap, RunId, Runner, Sealed, SendExec, ms, node, node_with, par};
+use stroma::{Backoff, NodeCx, PolicyMap, RunId, Runner, ms, node, node_with, par};
 use tracing::{Instrument as _, Subscriber, info, info_span};
 use tracing_subscriber::{Layer as _, Registry, filter::LevelFilter, layer::SubscriberExt as _};
 
@@ -81,27 +81,6 @@ async fn save(stats: Stats, cx: NodeCx<'_, Place>) -> io::Result<Stats> {
     Ok(stats)
 }
 
-type Env = stroma::Caps<
-    stroma::store::Durable<stroma::store::HeapStore>,
-    PolicyMap,
-    stroma::TokioClock,
-    Place,
-    stroma::ByFailure,
-    stroma::ListTrace,
-    stroma::Full,
-    stroma::Both<stroma::NoTrace, stroma::Spans>,
->;
-
-fn statistics() -> Sealed<impl SendExec<Env, In = String, Out = Stats, Error = io::Error>> {
-    let patient = PolicyMap::never().recoverable(50, Backoff::constant(ms(20)));
-    node_with("read", read)
-        .retry(patient)
-        .then(par(node("count", count), node("longest", longest)))
-        .map(|((words, distinct), longest)| Stats { words, distinct, longest })
-        .then(node_with("save", save))
-        .seal()
-}
-
 /// Runs the pipeline on a text that is late, and resumes it once there is a folder for the report.
 async fn work(text: String, folder: &Path) -> Result<Stats, Box<dyn std::error::Error>> {
     let (incoming, reports) = (folder.join("incoming.txt"), folder.join("reports"));
@@ -116,7 +95,13 @@ async fn work(text: String, folder: &Path) -> Result<Stats, Box<dyn std::error::
         })
     };
     let place = Place { incoming, report: reports.join("words.txt") };
-    let runner = Runner::quick(statistics()).with_context(place).with_tracing().build()?;
+    let patient = PolicyMap::never().recoverable(50, Backoff::constant(ms(20)));
+    let pipeline = node_with("read", read)
+        .retry(patient)
+        .then(par(node("count", count), node("longest", longest)))
+        .map(|((words, distinct), longest)| Stats { words, distinct, longest })
+        .then(node_with("save", save));
+    let runner = Runner::quick(pipeline).with_context(place).with_tracing().build()?;
     let id = RunId::new("words of a text")?;
     if let Err(halted) = runner.run_as(id, "a text".to_owned()).await {
         info!("{halted}");
@@ -158,11 +143,11 @@ fn keeping() -> (SdkTracerProvider, InMemorySpanExporter) {
 }
 
 /// Exported spans as a tree.
-struct Tree(BTreeMap<SpanId, Vec<SpanData>>);
+struct Tree(HashMap<SpanId, Vec<SpanData>>);
 
 impl Tree {
     fn new(mut spans: Vec<SpanData>) -> Self {
-        let mut tree = BTreeMap::<_, Vec<_>>::new();
+        let mut tree = HashMap::<_, Vec<_>>::new();
         // They were exported as they ended.
         spans.sort_by_key(|span| span.start_time);
         for span in spans {
