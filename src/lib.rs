@@ -59,7 +59,8 @@
 //! - `tokio` (on by default): `Runner::quick`, `TokioClock`, `.spawned()`.
 //! - `json` (on by default): a trace as JSON.
 //! - `redb` (on by default): `RedbStore`, checkpoints in one file that survives `kill -9`.
-//! - `tracing`: `.with_tracing()`, [spans](spans) of runs, nodes and attempts. It has a heap and wants compare-and-swap.
+//! - `tracing`: `.with_tracing()`, spans of runs, nodes and attempts, and module `spans`, which says what is in them. It has a
+//!   heap and wants a chip with compare-and-swap.
 //!
 //! # Without `std`
 //! With `default-features = false` a pipeline runs on a microcontroller: a [`MemoryStore`](store::MemoryStore) in a `static`, a

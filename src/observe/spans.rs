@@ -34,8 +34,10 @@
 
 use core::{fmt, time::Duration};
 
+#[cfg(feature = "tokio")]
+use tracing::Instrument;
 use tracing::{
-    Instrument, Level, Span, event,
+    Level, Span, event,
     field::{Empty, display},
     span,
 };
