@@ -61,6 +61,8 @@
 //! - `tokio` (on by default): `Runner::quick`, `TokioClock`, `.spawned()`.
 //! - `json` (on by default): a trace as JSON, price tables from JSON and as it.
 //! - `redb` (on by default): `RedbStore`, checkpoints in one file that survives `kill -9`.
+//! - `tracing`: `.with_tracing()`, spans of runs, nodes and attempts, and module `spans`, which says what is in them. It has a
+//!   heap and wants a chip with compare-and-swap.
 //!
 //! # Without `std`
 //! With `default-features = false` a pipeline runs on a microcontroller: a [`MemoryStore`](store::MemoryStore) in a `static`, a
@@ -146,9 +148,11 @@ pub use failure::{ByFailure, Classifier, FailedAttempt, Failure, FailureClass, F
 pub use into_node::{IntoBranch, IntoNode, Piece};
 pub use layer::{NoRetry, Repeatable, Step};
 pub use meter::{Meter, Metered, Metering, NoBudget};
-pub use observe::{Attempt, Both, Ended, Failed, Hooked, Hooks, NoTrace, Reason, Record, Succeeded, Tracer};
+pub use observe::{Attempt, Both, Ended, Failed, Hooked, Hooks, NoTrace, Reason, Record, Stopped, Succeeded, Tracer};
 #[cfg(feature = "alloc")]
 pub use observe::{Event, ListTrace, Outcome, Trace};
+#[cfg(feature = "tracing")]
+pub use observe::{Spans, spans};
 #[doc(hidden)]
 pub use pipeline::{__beside, __par_chained, __types_of};
 pub use pipeline::{Pipeline, Sealed, node, node_with, par};

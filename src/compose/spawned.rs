@@ -12,6 +12,7 @@ use tokio::task::{JoinError, JoinHandle};
 use super::func::{FnNode, NodeFuture};
 use crate::{
     exec::{Cx, Exec, Halt, Info, Local, Node, Reporting, Stop, StopOf, Walk, Why},
+    observe::Tracer,
     slot::Place,
     text::Words,
 };
@@ -67,7 +68,7 @@ where
     }
 
     fn start<'a>(&'a self, input: In, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> Self::State<'a> {
-        SpawnedState(tokio::spawn(self.0.function()(input)))
+        SpawnedState(tokio::spawn(<E::Trace as Tracer>::carried(self.0.function()(input))))
     }
 
     fn resume<'a>(&'a self, proof: Infallible, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> Self::State<'a> {

@@ -185,7 +185,7 @@ where
             None => {
                 let visit = self.visit(at, cx, local);
                 let mark = self.begun(Some(&input), at, &visit, now, cx, local);
-                let body = self.body.start(input, at, cx, local);
+                let body = Self::within(&mark, cx, || self.body.start(input, at, cx, local));
                 (visit, Phase::Try { body, timer: Alarm::Off, mark, tab: Default::default() })
             }
         };
@@ -205,7 +205,7 @@ where
                     None => {
                         let visit = self.visit(at, cx, local);
                         let mark = self.begun(None, at, &visit, now, cx, local);
-                        let body = self.body.resume(proof, at, cx, local);
+                        let body = Self::within(&mark, cx, || self.body.resume(proof, at, cx, local));
                         (visit, Phase::Try { body, timer: Alarm::Off, mark, tab: Default::default() })
                     }
                 }
@@ -223,6 +223,71 @@ where
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
     ) -> Poll<Result<B::Out, StopOf<B, E>>> {
+        let polled = self.go_on(state.as_mut(), at, cx, local, task);
+        if K::NODES != 0
+            && <E::Trace as Tracer>::ENABLED
+            && let Poll::Ready(ended) = &polled
+        {
+            cx.env.trace().left(state.project().visit, ended.is_ok());
+        }
+        polled
+    }
+
+    #[inline]
+    fn drain<'a>(
+        &'a self,
+        state: Pin<&mut Self::State<'a>>,
+        at: Place,
+        cx: Cx<'a, E>,
+        local: &mut Local<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<Option<StopOf<Self, E>>> {
+        let StateProj { tally, mut phase, .. } = state.project();
+        let at = self.enter(at).with_attempt(R::attempt(*tally));
+        match phase.as_mut().project() {
+            PhaseProj::Try { body, mark, tab, .. } => {
+                let mut kept_back = ready!(self.body.drain(body, at, cx, local, task));
+                if let Some(Stop::Halt(halt)) = &mut kept_back {
+                    E::Detail::place(halt, at);
+                }
+                let (mut mark, mut tab) = (core::mem::take(mark), core::mem::take(tab));
+                if let Some(gone) = E::Budget::gone() {
+                    phase.set(Phase::Gone(gone));
+                }
+                if K::NODES != 0 {
+                    E::Budget::polled(&mut local.book, &mut tab);
+                    let ended = Self::ended::<E>(at, Self::moment(cx), &tab, &local.run);
+                    Record::<B::In, B::Out, B::Error>::cut_short(cx.env.trace(), &mut local.log, ended, &mut mark);
+                }
+                Poll::Ready(kept_back)
+            }
+            PhaseProj::Save { saving, .. } => K::poll_save(saving, local, task)
+                .map(|saved| saved.err().map(|fault| Stop::Halt(E::Detail::stop(fault, at)))),
+            PhaseProj::Clear(clearing) => R::poll_clear(clearing, local, task)
+                .map(|cleared| cleared.err().map(|fault| Stop::Halt(E::Detail::stop(fault, at)))),
+            PhaseProj::Wait(_) | PhaseProj::Load(_) | PhaseProj::Refused(_) | PhaseProj::Gone(_) => Poll::Ready(None),
+        }
+    }
+}
+
+impl<B, R, T, K> Step<B, Policy<R, T, K>> {
+    /// Goes on until there is something to wait for, or an end.
+    #[inline(always)]
+    fn go_on<'a, E>(
+        &'a self,
+        mut state: Pin<&mut <Self as Exec<E>>::State<'a>>,
+        at: Place,
+        cx: Cx<'a, E>,
+        local: &mut Local<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<B::Out, StopOf<B, E>>>
+    where
+        E: Env<Trace: Record<B::In, B::Out, B::Error>, Detail: Explain<B::Error, E>>,
+        B: Exec<E>,
+        R: Retries<B::In, B::Error, E>,
+        T: Limit<E>,
+        K: Role + Keep<B::Out, E>,
+    {
         let at = self.enter(at);
         loop {
             let StateProj { kept, tally, visit, mut phase } = state.as_mut().project();
@@ -231,8 +296,7 @@ where
                     let at = at.with_attempt(R::attempt(*tally));
                     let polled = match *timer {
                         Alarm::Over(_) => Poll::Pending,
-                        _ if K::NODES == 0 => self.body.poll(body.as_mut(), at, cx, local, task),
-                        _ => cx.env.trace().within(mark, || self.body.poll(body.as_mut(), at, cx, local, task)),
+                        _ => Self::within(mark, cx, || self.body.poll(body.as_mut(), at, cx, local, task)),
                     };
                     if K::NODES != 0 {
                         E::Budget::polled(&mut local.book, tab);
@@ -321,44 +385,6 @@ where
         }
     }
 
-    #[inline]
-    fn drain<'a>(
-        &'a self,
-        state: Pin<&mut Self::State<'a>>,
-        at: Place,
-        cx: Cx<'a, E>,
-        local: &mut Local<'a, E>,
-        task: &mut Context<'_>,
-    ) -> Poll<Option<StopOf<Self, E>>> {
-        let StateProj { tally, mut phase, .. } = state.project();
-        let at = self.enter(at).with_attempt(R::attempt(*tally));
-        match phase.as_mut().project() {
-            PhaseProj::Try { body, mark, tab, .. } => {
-                let mut kept_back = ready!(self.body.drain(body, at, cx, local, task));
-                if let Some(Stop::Halt(halt)) = &mut kept_back {
-                    E::Detail::place(halt, at);
-                }
-                let (mut mark, mut tab) = (core::mem::take(mark), core::mem::take(tab));
-                if let Some(gone) = E::Budget::gone() {
-                    phase.set(Phase::Gone(gone));
-                }
-                if K::NODES != 0 {
-                    E::Budget::polled(&mut local.book, &mut tab);
-                    let ended = Self::ended::<E>(at, Self::moment(cx), &tab, &local.run);
-                    Record::<B::In, B::Out, B::Error>::cut_short(cx.env.trace(), &mut local.log, ended, &mut mark);
-                }
-                Poll::Ready(kept_back)
-            }
-            PhaseProj::Save { saving, .. } => K::poll_save(saving, local, task)
-                .map(|saved| saved.err().map(|fault| Stop::Halt(E::Detail::stop(fault, at)))),
-            PhaseProj::Clear(clearing) => R::poll_clear(clearing, local, task)
-                .map(|cleared| cleared.err().map(|fault| Stop::Halt(E::Detail::stop(fault, at)))),
-            PhaseProj::Wait(_) | PhaseProj::Load(_) | PhaseProj::Refused(_) | PhaseProj::Gone(_) => Poll::Ready(None),
-        }
-    }
-}
-
-impl<B, R, T, K> Step<B, Policy<R, T, K>> {
     /// The place as the body sees it.
     #[inline(always)]
     fn enter(&self, at: Place) -> Place
@@ -410,6 +436,15 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
         K: Role,
     {
         if K::NODES == 0 { Duration::ZERO } else { cx.moment() }
+    }
+
+    /// Goes on with an attempt; the observers that have to be around it are.
+    #[inline(always)]
+    fn within<E: Env, Done>(mark: &<E::Trace as Tracer>::Mark, cx: Cx<'_, E>, poll: impl FnOnce() -> Done) -> Done
+    where
+        K: Role,
+    {
+        if K::NODES == 0 { poll() } else { cx.env.trace().within(mark, poll) }
     }
 
     /// What the observers are told of the end of any attempt.
@@ -573,11 +608,13 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
         let (mark, body) = match (self.body.resumable(at, local), R::input(kept)) {
             (Some(proof), _) => {
                 let mark = self.begun(None, at, visit, now, cx, local);
-                (mark, self.body.resume(proof, at, cx, local))
+                let body = Self::within(&mark, cx, || self.body.resume(proof, at, cx, local));
+                (mark, body)
             }
             (None, Some(input)) => {
                 let mark = self.begun(Some(&input), at, visit, now, cx, local);
-                (mark, self.body.start(input, at, cx, local))
+                let body = Self::within(&mark, cx, || self.body.start(input, at, cx, local));
+                (mark, body)
             }
             (None, None) => return Poll::Pending,
         };

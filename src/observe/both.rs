@@ -2,7 +2,7 @@
 
 use core::{fmt, time::Duration};
 
-use super::{Attempt, Ended, Reason, Record, Tracer};
+use super::{Attempt, Ended, Reason, Record, Stopped, Tracer};
 use crate::{failure::FailureClass, report::Report, run::RunId};
 
 /// Two observers: `A`, whose finished trace is the run's, and then `B`.
@@ -36,8 +36,31 @@ impl<A: Tracer, B: Tracer> Tracer for Both<A, B> {
     }
 
     #[inline(always)]
+    fn left(&self, visit: &mut Self::Visit, with_output: bool) {
+        self.0.left(&mut visit.0, with_output);
+        self.1.left(&mut visit.1, with_output);
+    }
+
+    #[inline(always)]
+    fn inside(&self, log: &Self::Log) -> impl Sized + use<A, B> {
+        (self.0.inside(&log.0), self.1.inside(&log.1))
+    }
+
+    #[inline(always)]
     fn within<R>(&self, mark: &Self::Mark, poll: impl FnOnce() -> R) -> R {
         self.0.within(&mark.0, || self.1.within(&mark.1, poll))
+    }
+
+    #[cfg(feature = "tokio")]
+    #[inline(always)]
+    fn carried<F: Future + Send + 'static>(future: F) -> impl Future<Output = F::Output> + Send + 'static {
+        A::carried(B::carried(future))
+    }
+
+    #[inline(always)]
+    fn halted(&self, log: &mut Self::Log, stopped: Stopped<'_>) {
+        self.0.halted(&mut log.0, stopped);
+        self.1.halted(&mut log.1, stopped);
     }
 
     #[inline(always)]

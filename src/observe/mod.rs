@@ -2,12 +2,15 @@
 
 mod both;
 mod hooks;
+pub mod spans;
 mod trace;
 
 use core::{fmt, time::Duration};
 
 pub use both::Both;
 pub use hooks::{Failed, Hooked, Hooks, Succeeded};
+#[cfg(feature = "tracing")]
+pub use spans::Spans;
 #[cfg(feature = "alloc")]
 pub use trace::{Event, ListTrace, Outcome, Trace};
 
@@ -60,6 +63,22 @@ impl<'a> Ended<'a> {
     }
 }
 
+/// What is known of a run that stopped before its end.
+#[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
+pub struct Stopped<'a> {
+    /// The run's id, status and spend.
+    pub report: &'a Report,
+    /// The node that it stopped at, or `None` where it was not at a node.
+    pub node: Option<&'static str>,
+    /// Which attempt at the node it was, from 1; 0 where it was not at a node.
+    pub attempt: u32,
+    /// What the failure means.
+    pub class: FailureClass,
+    /// Why, where it was not a node's own error: that was told when the attempt failed.
+    pub why: Option<fmt::Arguments<'a>>,
+}
+
 /// An observer of runs: [`NoTrace`], a trace, hooks, or several of them as [`Both`].
 ///
 /// It is given references and returns nothing that a run depends on, so that it cannot change one. What it keeps of a run is
@@ -89,10 +108,35 @@ pub trait Tracer {
     /// A node is come to; its attempts follow.
     fn visit(&self, log: &mut Self::Log, at: Attempt<'_>) -> Self::Visit;
 
-    /// Calls `poll`, which goes on with an attempt: an observer that has to be around that is.
+    /// A node that was come to is left: with an output that is kept, or with a failure that is not tried again. It is not called
+    /// for one that is dropped before that.
+    #[inline(always)]
+    fn left(&self, _: &mut Self::Visit, with_output: bool) {
+        let _ = with_output;
+    }
+
+    /// What an observer that has to be around a poll of the run keeps for as long as that takes.
+    #[inline(always)]
+    fn inside(&self, _: &Self::Log) -> impl Sized + use<Self> {}
+
+    /// Calls `poll`, which begins or goes on with an attempt: an observer that has to be around that is.
     #[inline(always)]
     fn within<R>(&self, _: &Self::Mark, poll: impl FnOnce() -> R) -> R {
         poll()
+    }
+
+    /// The future of an attempt that goes on elsewhere, on tokio's pool, with what has to be around it. It is called
+    /// [`within`](Self::within) that attempt.
+    #[cfg(feature = "tokio")]
+    #[inline(always)]
+    fn carried<F: Future + Send + 'static>(future: F) -> impl Future<Output = F::Output> + Send + 'static {
+        future
+    }
+
+    /// The run stopped before its end; [`finish`](Self::finish) follows.
+    #[inline(always)]
+    fn halted(&self, _: &mut Self::Log, stopped: Stopped<'_>) {
+        let _ = stopped;
     }
 
     /// The run is over; a runner without reports has none.
@@ -149,6 +193,15 @@ impl<Er, H> Clone for Reason<'_, Er, H> {
 }
 
 impl<Er, H> Copy for Reason<'_, Er, H> {}
+
+impl<Er: fmt::Display, H: fmt::Display> fmt::Display for Reason<'_, Er, H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(f),
+            Self::Halt(halt) => halt.fmt(f),
+        }
+    }
+}
 
 /// The trace of a runner without one: nothing.
 #[derive(Debug, Clone, Copy, Default)]

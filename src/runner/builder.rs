@@ -226,6 +226,34 @@ impl<N, S, P, K, X, L, T, D, H, B> Builder<N, Caps<S, P, K, X, L, T, D, H, B>> {
         }
     }
 
+    /// Makes a `tracing` span of each run, of each node in it, and of each attempt at that, for whichever subscriber the program
+    /// has; [`spans`](crate::spans) says what is in them. Every error has to implement `Display`.
+    ///
+    /// ```
+    /// use stroma::{Runner, node};
+    /// # async fn double(x: u32) -> Result<u32, std::io::Error> { Ok(x * 2) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runner = Runner::quick(node("double", async |x: u32| {
+    ///     tracing::info!("doubling"); // In `run{run_id=..}:node{node="double"}:attempt{attempt=1}`.
+    ///     double(x).await
+    /// }))
+    /// .with_tracing()
+    /// .build()?;
+    /// assert_eq!(runner.run(3).await?.output, 6);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tracing")]
+    pub fn with_tracing(self) -> Builder<N, Caps<S, P, K, X, L, T, Full, Both<H, crate::observe::Spans>, B>> {
+        let Caps { store, policy, clock, context, classifier, trace: Both(trace, others), budget, .. } = self.env;
+        let trace = Both(trace, Both(others, crate::observe::Spans));
+        Builder {
+            node: self.node,
+            env: Caps { store, policy, clock, context, classifier, trace, detail: Full, budget },
+        }
+    }
+
     /// Yields [`Completed`](super::Completed) or [`Halted`](super::Halted) in place of the bare output or error.
     pub fn with_report(self) -> Builder<N, Caps<S, P, K, X, L, T, Full, H, B>> {
         let Caps { store, policy, clock, context, classifier, trace, budget, .. } = self.env;

@@ -6,6 +6,7 @@ use crate::{
     budget::{BudgetExceeded, LedgerError, SpendError},
     exec::{Bare, Detail, Full, Halt, RunInfo, Stop, Why},
     failure::{Failure as _, FailureClass},
+    observe::Stopped,
     report::{Report, RunStatus, Spent},
     store::{CheckpointError, NodeName, StoreError, StoreErrorKind, StoreFault},
     text::Words,
@@ -159,6 +160,22 @@ impl<E> fmt::Display for Cause<E> {
     }
 }
 
+/// A cause with the words of what it has in it.
+struct InFull<'a, E>(&'a Cause<E>);
+
+impl<E> fmt::Display for InFull<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Cause::Store(error) => write!(f, "{}: {error}", self.0),
+            Cause::Checkpoint(error) => write!(f, "{}: {error}", self.0),
+            Cause::Budget(exceeded) => write!(f, "{}: {exceeded}", self.0),
+            Cause::Account(error) => write!(f, "{}: {error}", self.0),
+            Cause::Ledger(error) => write!(f, "{}: {error}", self.0),
+            cause => cause.fmt(f),
+        }
+    }
+}
+
 impl<E, T> Halted<E, T> {
     /// What to do about it.
     fn advice(&self) -> &'static str {
@@ -225,13 +242,18 @@ pub trait Outcomes<Out, Er, T>: Detail {
     type Ended;
 
     /// With an output.
-    fn completed(output: Out, run: &Self::Run, trace: impl FnOnce(Option<&Report>) -> T, spent: Spent) -> Self::Ended;
+    fn completed(
+        output: Out,
+        run: &Self::Run,
+        trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
+        spent: Spent,
+    ) -> Self::Ended;
 
     /// Without one.
     fn halted(
         stop: Stop<Er, Self>,
         run: &mut Self::Run,
-        trace: impl FnOnce(Option<&Report>) -> T,
+        trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
         spent: Spent,
         said: Said,
     ) -> Self::Ended;
@@ -241,8 +263,13 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Bare {
     type Ended = Result<Out, Er>;
 
     #[inline(always)]
-    fn completed(output: Out, (): &(), trace: impl FnOnce(Option<&Report>) -> T, _: Spent) -> Result<Out, Er> {
-        trace(None);
+    fn completed(
+        output: Out,
+        (): &(),
+        trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
+        _: Spent,
+    ) -> Result<Out, Er> {
+        trace(None, None);
         Ok(output)
     }
 
@@ -250,11 +277,11 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Bare {
     fn halted(
         stop: Stop<Er, Self>,
         (): &mut (),
-        trace: impl FnOnce(Option<&Report>) -> T,
+        trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
         _: Spent,
         _: Said,
     ) -> Result<Out, Er> {
-        trace(None);
+        trace(None, None);
         match stop {
             Stop::Error(error, ()) => Err(error),
         }
@@ -265,10 +292,15 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
     type Ended = Result<Completed<Out, T>, Halted<Er, T>>;
 
     #[inline]
-    fn completed(output: Out, run: &RunInfo, trace: impl FnOnce(Option<&Report>) -> T, spent: Spent) -> Self::Ended {
+    fn completed(
+        output: Out,
+        run: &RunInfo,
+        trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
+        spent: Spent,
+    ) -> Self::Ended {
         let status = if run.resumed { RunStatus::Resumed } else { RunStatus::Completed };
         let report = Report { run_id: run.id, status, spent, restored: run.restored };
-        let trace = trace(Some(&report));
+        let trace = trace(Some(&report), None);
         Ok(Completed { output, report, trace })
     }
 
@@ -276,7 +308,7 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
     fn halted(
         stop: Stop<Er, Self>,
         run: &mut RunInfo,
-        trace: impl FnOnce(Option<&Report>) -> T,
+        trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
         spent: Spent,
         said: Said,
     ) -> Self::Ended {
@@ -288,7 +320,10 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
         let status = if class == FailureClass::Terminal { RunStatus::Failed } else { RunStatus::Partial };
         let attempt = if info.node.is_some() { info.attempt } else { 0 };
         let report = Report { run_id: run.id, status, spent, restored: run.restored };
-        let trace = trace(Some(&report));
+        let in_full = InFull(&cause);
+        let why = format_args!("{in_full}");
+        let why = (!matches!(cause, Cause::Error(_))).then_some(why);
+        let trace = trace(Some(&report), Some(Stopped { report: &report, node: info.node, attempt, class, why }));
         Err(Halted { node: info.node, attempt, class, cause, report, trace, durable: said.durable })
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     describe::{Description, dependents},
     exec::{Cx, Detail, Env, Exec, Fresh, Full, Local, Node, ProofOf, Reporting, RunInfo, Stop, StopOf, Stops},
     meter::Meter,
-    observe::{Attempt, Tracer},
+    observe::{Attempt, Stopped, Tracer},
     pipeline::Sealed,
     report::Report,
     run::RunId,
@@ -359,6 +359,7 @@ where
             Err(Stop::Halt(E::Detail::stop(fault, Place::FIRST)))
         } else {
             let PhaseProj::Running { state } = phase.as_mut().project() else { return Poll::Pending };
+            let _inside = runner.env.trace().inside(&local.log);
             match ready!(runner.node.node.poll(state, Place::FIRST, cx, local, task)) {
                 Err(stop) if E::Budget::METERED && E::Store::DURABLE => {
                     return runner.stop(stop, phase, local, cx, task);
@@ -381,8 +382,13 @@ where
 {
     let now = cx.now();
     let spent = E::Budget::spent(&local.book, now, E::Detail::took(&local.run, now));
-    let log = core::mem::take(&mut local.log);
-    let finish = |report: Option<&Report>| cx.env.trace().finish(log, report, now);
+    let mut log = core::mem::take(&mut local.log);
+    let finish = |report: Option<&Report>, stopped: Option<Stopped<'_>>| {
+        if let Some(stopped) = stopped {
+            cx.env.trace().halted(&mut log, stopped);
+        }
+        cx.env.trace().finish(log, report, now)
+    };
     match ended {
         Ok(output) => {
             E::Store::finished(&mut local.session);
@@ -475,6 +481,7 @@ where
         if matches!(*phase, Phase::Begin { .. })
             && let PhaseOwned::Begin { how } = phase.as_mut().project_replace(Phase::Over)
         {
+            let _inside = self.env.trace().inside(&local.log);
             let access = if matches!(how, How::Start(_)) { Access::Create } else { Access::Existing };
             let next = match self.env.store().open(&mut local.session, E::Detail::id(&local.run), access) {
                 Begun::Done(Ok(())) => self.opened(how, local, cx),
@@ -524,6 +531,7 @@ where
         cx: Cx<'a, E>,
         task: &mut Context<'_>,
     ) -> Poll<Result<(), FaultOf<E>>> {
+        let _inside = self.env.trace().inside(&local.log);
         loop {
             let next = match phase.as_mut().project() {
                 PhaseProj::Running { .. } => return Poll::Ready(Ok(())),
