@@ -223,14 +223,12 @@ where
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
     ) -> Poll<Result<B::Out, StopOf<B, E>>> {
-        let polled = self.go_on(state.as_mut(), at, cx, local, task);
-        if K::NODES != 0
-            && <E::Trace as Tracer>::ENABLED
-            && let Poll::Ready(ended) = &polled
-        {
-            cx.env.trace().left(state.project().visit, ended.is_ok());
+        if K::NODES == 0 || !<E::Trace as Tracer>::ENABLED {
+            return self.go_on(state, at, cx, local, task);
         }
-        polled
+        let ended = ready!(self.go_on(state.as_mut(), at, cx, local, task));
+        cx.env.trace().left(state.project().visit, ended.is_ok());
+        Poll::Ready(ended)
     }
 
     #[inline]
@@ -296,7 +294,11 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
                     let at = at.with_attempt(R::attempt(*tally));
                     let polled = match *timer {
                         Alarm::Over(_) => Poll::Pending,
-                        _ => Self::within(mark, cx, || self.body.poll(body.as_mut(), at, cx, local, task)),
+                        // Not even a closure where nobody has to be around: the compiler would call it.
+                        _ if K::NODES == 0 || !<E::Trace as Tracer>::ENABLED => {
+                            self.body.poll(body.as_mut(), at, cx, local, task)
+                        }
+                        _ => cx.env.trace().within(mark, || self.body.poll(body.as_mut(), at, cx, local, task)),
                     };
                     if K::NODES != 0 {
                         E::Budget::polled(&mut local.book, tab);
@@ -444,7 +446,7 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
     where
         K: Role,
     {
-        if K::NODES == 0 { poll() } else { cx.env.trace().within(mark, poll) }
+        if K::NODES == 0 || !<E::Trace as Tracer>::ENABLED { poll() } else { cx.env.trace().within(mark, poll) }
     }
 
     /// What the observers are told of the end of any attempt.

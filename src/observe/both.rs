@@ -48,7 +48,11 @@ impl<A: Tracer, B: Tracer> Tracer for Both<A, B> {
 
     #[inline(always)]
     fn within<R>(&self, mark: &Self::Mark, poll: impl FnOnce() -> R) -> R {
-        self.0.within(&mark.0, || self.1.within(&mark.1, poll))
+        match (A::ENABLED, B::ENABLED) {
+            (true, true) => self.0.within(&mark.0, || self.1.within(&mark.1, poll)),
+            (true, false) => self.0.within(&mark.0, poll),
+            (false, _) => self.1.within(&mark.1, poll),
+        }
     }
 
     #[cfg(feature = "tokio")]

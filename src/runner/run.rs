@@ -314,6 +314,12 @@ type PhaseOf<'a, N, E> = Phase<
 type FaultOf<E> = <<E as Env>::Store as Durability>::Fault;
 type RunOf<E> = <<E as Env>::Detail as Detail>::Run;
 
+/// Why a run cannot begin.
+enum Trouble<E: Env> {
+    Store(FaultOf<E>),
+    Budget(<E::Budget as Meter>::Over),
+}
+
 /// What comes after a step of the preparation: another phase, or the end of a run that cannot begin.
 type Next<'a, N, E> = Result<PhaseOf<'a, N, E>, FaultOf<E>>;
 
@@ -340,23 +346,19 @@ where
         let runner: &'a Runner<N, E> = this.runner;
         let (mut phase, local) = (this.phase, this.local);
         let cx = Cx { env: &runner.env };
-        if let PhaseProj::Closing { stop, ledger } = phase.as_mut().project() {
+        if E::Budget::METERED
+            && E::Store::DURABLE
+            && let PhaseProj::Closing { stop, ledger } = phase.as_mut().project()
+        {
             return runner.close(stop, ledger, local, cx, task);
         }
-        if matches!(*phase, Phase::Begin { .. }) {
-            // Waiting for the store is part of the run.
-            let now = cx.now();
-            E::Detail::begin(&mut local.run, now);
-            runner.env.trace().begin(&mut local.log, E::Detail::id(&local.run), now);
-            if let Some(over) = runner.env.budget().begin(&mut local.book, now) {
-                phase.set(Phase::Over);
-                return Poll::Ready(end::<N, E>(Err(Stop::Halt(E::Detail::stop(over, Place::FIRST))), local, cx));
-            }
-        }
         let ended = if !matches!(*phase, Phase::Running { .. })
-            && let Err(fault) = ready!(runner.prepare(phase.as_mut(), local, cx, task))
+            && let Err(trouble) = ready!(runner.prepare(phase.as_mut(), local, cx, task))
         {
-            Err(Stop::Halt(E::Detail::stop(fault, Place::FIRST)))
+            Err(Stop::Halt(match trouble {
+                Trouble::Store(fault) => E::Detail::stop(fault, Place::FIRST),
+                Trouble::Budget(over) => E::Detail::stop(over, Place::FIRST),
+            }))
         } else {
             let PhaseProj::Running { state } = phase.as_mut().project() else { return Poll::Pending };
             let _inside = runner.env.trace().inside(&local.log);
@@ -477,10 +479,17 @@ where
         local: &mut Local<'a, E>,
         cx: Cx<'a, E>,
         task: &mut Context<'_>,
-    ) -> Poll<Result<(), FaultOf<E>>> {
+    ) -> Poll<Result<(), Trouble<E>>> {
         if matches!(*phase, Phase::Begin { .. })
             && let PhaseOwned::Begin { how } = phase.as_mut().project_replace(Phase::Over)
         {
+            // Waiting for the store is part of the run.
+            let now = cx.now();
+            E::Detail::begin(&mut local.run, now);
+            self.env.trace().begin(&mut local.log, E::Detail::id(&local.run), now);
+            if let Some(over) = self.env.budget().begin(&mut local.book, now) {
+                return Poll::Ready(Err(Trouble::Budget(over)));
+            }
             let _inside = self.env.trace().inside(&local.log);
             let access = if matches!(how, How::Start(_)) { Access::Create } else { Access::Existing };
             let next = match self.env.store().open(&mut local.session, E::Detail::id(&local.run), access) {
@@ -490,7 +499,7 @@ where
             };
             match next {
                 Ok(Phase::Looking { how }) if E::Store::DURABLE => {
-                    if self.look_at_once(how, phase.as_mut(), local, cx)? {
+                    if self.look_at_once(how, phase.as_mut(), local, cx).map_err(Trouble::Store)? {
                         return Poll::Ready(Ok(()));
                     }
                 }
@@ -499,11 +508,11 @@ where
                     return Poll::Ready(Ok(()));
                 }
                 Ok(next) => phase.set(next),
-                Err(fault) => return Poll::Ready(Err(fault)),
+                Err(fault) => return Poll::Ready(Err(Trouble::Store(fault))),
             }
         }
         // Without a store a run that is not at work is over.
-        if E::Store::DURABLE { self.look_into(phase, local, cx, task) } else { Poll::Pending }
+        if E::Store::DURABLE { self.look_into(phase, local, cx, task).map_err(Trouble::Store) } else { Poll::Pending }
     }
 
     /// Looks into a run that exists, and says whether its nodes are at work.
