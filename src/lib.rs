@@ -57,7 +57,8 @@
 //! - `alloc`: `HeapStore`, `ListTrace`, `ManualClock`.
 //! - `std` (on by default): run ids of its own making, and `std::io::Error` as a failure.
 //! - `tokio` (on by default): `Runner::quick`, `TokioClock`, `.spawned()`.
-//! - `json` (on by default): a trace as JSON.
+//! - `json` (on by default): a trace as JSON, and [`json::decode`] for text from outside.
+//! - `garde`: `.validated()` on what yields a type that implements `garde::Validate`.
 //! - `redb` (on by default): `RedbStore`, checkpoints in one file that survives `kill -9`.
 //!
 //! # Without `std`
@@ -102,14 +103,18 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod body;
 mod chain;
 mod clock;
 mod compose;
+mod contract;
 mod describe;
 mod exec;
 mod failure;
 mod hash;
 mod into_node;
+#[cfg(feature = "json")]
+pub mod json;
 mod layer;
 mod never;
 mod observe;
@@ -117,9 +122,12 @@ mod pipeline;
 mod policy;
 mod run;
 mod runner;
+mod said;
 mod slot;
 pub mod store;
 mod text;
+#[cfg(feature = "garde")]
+mod valid;
 
 #[cfg(feature = "tokio")]
 pub use clock::TokioClock;
@@ -127,14 +135,15 @@ pub use clock::{Clock, NoClock, Now};
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub use clock::{ManualClock, ManualSleep};
 pub use compose::{CxFn, IdempotencyKey, NodeCx, NodeFn, NodeFuture, Par, Provides, Seq};
-pub use describe::Description;
+pub use contract::{Check, ContractViolation, Direction, Verdict, Violation};
+pub use describe::{Contracts, Description};
 pub use exec::{
     Bare, Cx, Detail, Env, Exec, Explain, Fresh, Full, Local, Node, NodeInfo, Reporting, SendExec, Stop, StopOf, Stops,
     Timed, Walk,
 };
 pub use failure::{ByFailure, Classifier, FailedAttempt, Failure, FailureClass, FirstOf};
 pub use into_node::{IntoBranch, IntoNode, Piece};
-pub use layer::{NoRetry, Repeatable, Step};
+pub use layer::{Checking, NoRetry, Repeatable, Step};
 #[cfg(feature = "alloc")]
 pub use observe::{Event, ListTrace, Outcome, Trace};
 pub use observe::{NoTrace, Record, Tracer};
@@ -147,20 +156,30 @@ pub use run::{RUN_ID_MAX, Report, RunId, RunIdError, RunStatus, Spent};
 pub use runner::Quick;
 pub use runner::{Build, BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, Runner};
 pub use slot::{Place, Slot, SlotKind};
+#[cfg(feature = "garde")]
+pub use valid::Valid;
 
 /// The types that pipelines are made of. They stand in signatures and in error messages; nobody has to write them.
 pub mod parts {
-    #[cfg(feature = "tokio")]
-    pub use crate::compose::Spawned;
+    #[cfg(feature = "json")]
+    pub use crate::json::{Around, Decode, Decoder, Unchecked, With};
     pub use crate::{
-        chain::{Fold, Nil, One, Push, Tune, Zero},
+        body::Body,
+        chain::{Checks, Fold, Nil, One, Push, Tune, Zero},
         compose::{Chained, CxNode, Fallible, Fast, Flat, FnNode, Forkable, Map, MapErr, Par, Seq, Settleable, TryMap},
         describe::Shown,
         into_node::{Itself, Known, Same},
-        layer::{Deadline, FromStart, Inherit, Inner, Leaf, Once, Policy, Skipped, Step, Stored, Unlimited, Within},
+        layer::{
+            Deadline, Ensure, FromStart, Inherit, Inner, Leaf, Once, Policy, Require, Skipped, Step, Stored, Unlimited,
+            Within,
+        },
         never::Never,
-        pipeline::{CxStep, FnStep, MapStep, TryMapStep},
+        pipeline::{CxStep, Ensured, FnStep, MapStep, Required, TryMapStep},
     };
+    #[cfg(feature = "tokio")]
+    pub use crate::{body::Spawnable, compose::Spawned};
+    #[cfg(feature = "garde")]
+    pub use crate::{pipeline::ValidatedStep, valid::Validated};
 }
 
 /// What a program's own tests want of the library.
@@ -175,6 +194,6 @@ pub mod prelude {
     pub use crate::Quick;
     pub use crate::{
         Backoff, Cause, Completed, Failure, FailureClass, Halted, NodeCx, PolicyMap, RunId, RunStatus, Runner, Sealed,
-        SendExec, ms, node, node_with, par, secs,
+        SendExec, Violation, ms, node, node_with, par, secs,
     };
 }

@@ -1,12 +1,16 @@
 //! Nodes that wrap one other node.
 
 mod checkpoint;
+mod contract;
 mod deadline;
 mod retry;
 mod step;
 mod timeout;
 
 pub use checkpoint::{Inner, Leaf, Skipped, Stored};
+#[cfg(feature = "json")]
+pub(crate) use contract::broken;
+pub use contract::{Checking, Ensure, Require};
 pub use deadline::Deadline;
 pub use retry::{FromStart, Inherit, NoRetry, Once, Repeatable};
 pub use step::{Policy, Step};

@@ -3,9 +3,11 @@
 use core::{error::Error, fmt, time::Duration};
 
 use crate::{
-    exec::{Bare, Detail, Full, Halt, RunInfo, Stop, Why},
+    contract::{ContractViolation, Direction, Violation},
+    exec::{Bare, Detail, Full, RunInfo, Stop, Why},
     failure::FailureClass,
     run::{Report, RunStatus, Spent},
+    said::Said,
     store::{CheckpointError, NodeName, StoreError, StoreErrorKind, StoreFault},
     text::Words,
 };
@@ -64,6 +66,8 @@ pub enum Cause<E> {
     Cancelled,
     /// A node on tokio's pool panicked.
     Panicked(PanicMessage),
+    /// A value did not pass a check: `.require`, `.ensure`, `.validated` or a text that was to be JSON.
+    Contract(ContractViolation),
     /// The store failed.
     Store(StoreError),
     /// A checkpoint cannot be taken over.
@@ -92,12 +96,21 @@ impl fmt::Display for PanicMessage {
 }
 
 impl<E> Cause<E> {
-    fn of(why: Why, fault: Option<StoreFault>, panic: Option<Words>) -> Self {
+    fn of(why: Why, fault: Option<StoreFault>, said: Option<&Said>) -> Self {
         match (why, fault) {
             (Why::TimedOut { limit }, _) => Self::TimedOut { limit },
             (Why::Deadline { limit }, _) => Self::Deadline { limit },
             (Why::Cancelled, _) => Self::Cancelled,
-            (Why::Panicked, _) => Self::Panicked(PanicMessage(panic.unwrap_or_default())),
+            (Why::Panicked, _) => Self::Panicked(PanicMessage(match said {
+                #[cfg(feature = "tokio")]
+                Some(Said::Panic(words)) => words.clone(),
+                _ => Words::none(),
+            })),
+            (Why::Contract { direction }, _) => Self::Contract(match said {
+                Some(Said::Contract(broken)) => broken.clone(),
+                // Without a heap there is room for one, and it was of another node.
+                _ => ContractViolation::new(direction, Violation::new("no room was left to say why")),
+            }),
             (Why::Store, Some(StoreFault::Checkpoint(error))) => Self::Checkpoint(error),
             (Why::Store, Some(StoreFault::OtherInput)) => Self::OtherInput,
             (Why::Store, Some(StoreFault::OtherPipeline { stored, now })) => Self::OtherPipeline { stored, now },
@@ -130,6 +143,7 @@ impl<E> fmt::Display for Cause<E> {
             Self::Deadline { limit } => write!(f, "it took longer than its deadline of {limit:?}, retries included"),
             Self::Cancelled => f.write_str("the node was cancelled with the runtime that it ran on"),
             Self::Panicked(message) => write!(f, "the node panicked on tokio's pool: {message}"),
+            Self::Contract(broken) => broken.fmt(f),
             Self::Store(_) => f.write_str("the store could not do its part"),
             Self::Checkpoint(_) => f.write_str("a checkpoint cannot be taken over"),
             Self::OtherInput => f.write_str("a run of this id was begun with another input"),
@@ -161,6 +175,12 @@ impl<E, T> Halted<E, T> {
                     "nothing was run; once that is mended call again with the same id and input"
                 }
                 _ => "what was saved before stays; `resume` goes on from there",
+            },
+            Cause::Contract(broken) if self.durable => match broken.direction {
+                Direction::Input => {
+                    "mend what made it and `resume_from` that node, or mend the check and `resume`; another input wants another id"
+                }
+                Direction::Output => "mend the node and `resume_from` it, or mend the check and `resume`",
             },
             _ if !self.durable => match self.class {
                 FailureClass::Terminal => "the same run would fail again: mend the cause first",
@@ -244,7 +264,7 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
     fn halted(stop: Stop<Er, Self>, run: &mut RunInfo, trace: T, now: Duration, store: StoreSays) -> Self::Ended {
         let (info, cause) = match stop {
             Stop::Error(error, info) => (info, Cause::Error(error)),
-            Stop::Halt(Halt { why, info }) => (info, Cause::of(why, store.fault, run.take_panic())),
+            Stop::Halt(halt) => (halt.info, Cause::of(halt.why, store.fault, run.said_of(&halt))),
         };
         let class = info.class.unwrap_or_else(|| cause.class());
         let status = if class == FailureClass::Terminal { RunStatus::Failed } else { RunStatus::Partial };
