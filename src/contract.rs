@@ -117,7 +117,8 @@ impl fmt::Display for ContractViolation {
 #[diagnostic::on_unimplemented(
     message = "a check says whether a value is as it has to be, and `{Self}` does not say that",
     label = "the check returns `{Self}`",
-    note = "a check returns `bool`, or what is wrong: `Result<(), &'static str>`, `Result<(), String>`, or `Result<(), Violation>`             with where it is"
+    note = "a check returns `bool`, or what is wrong: `Result<(), &'static str>`, `Result<(), String>`, or `Result<(), Violation>` \
+            with where it is"
 )]
 pub trait Verdict {
     /// An `X`. While it is not known that this is a verdict, neither is the type of what depends on it, so that the one error is
