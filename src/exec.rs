@@ -11,10 +11,12 @@ use core::{
 use crate::{
     budget::Budget,
     clock::{Clock, Now},
+    contract::Direction,
     failure::{Classifier, FailedAttempt, Failure, FailureClass},
     meter::{Meter, Overspent},
     observe::Tracer,
     run::RunId,
+    said::{Notes, Said},
     slot::{Place, same_id},
     store::{Durability, Faulted},
 };
@@ -35,6 +37,12 @@ pub trait Node {
 
     /// How many of them skip their checkpoint.
     const SKIPPED: u16 = 0;
+
+    /// Whether its input is checked before it begins. A node with an id says so of its function.
+    const REQUIRES: bool = false;
+
+    /// Whether its output is checked before anything is done with it. A node with an id says so of its function.
+    const ENSURES: bool = false;
 
     /// Shows `walk` every node in order, and where branches begin and end.
     fn walk<W: Walk>(&self, walk: &mut W);
@@ -90,6 +98,10 @@ pub struct NodeInfo {
     pub output: &'static str,
     /// Whether its output is checkpointed in a runner with a store.
     pub checkpointed: bool,
+    /// Whether its input is checked, by itself or by what is around it and begins with it.
+    pub required: bool,
+    /// Whether its output is checked, by itself or by what is around it and ends with it.
+    pub ensured: bool,
 }
 
 impl NodeInfo {
@@ -334,6 +346,9 @@ pub trait Detail: Sized + 'static {
     /// Fills in which node a stop belongs to, where nothing inside it did.
     fn place(halt: &mut Self::Halt, at: Place);
 
+    /// A stop in words, with what the run knows more of it.
+    fn told<'r>(halt: &'r Self::Halt, run: &'r Self::Run) -> impl fmt::Display + 'r;
+
     /// Whether no other attempt could do anything about a stop: of two stops that one is told, since behind the other one it
     /// would be tried again.
     fn is_grave<Er>(stop: &Stop<Er, Self>) -> bool;
@@ -397,6 +412,10 @@ impl Detail for Bare {
         match *halt {}
     }
 
+    fn told<'r>(halt: &'r Infallible, (): &'r ()) -> impl fmt::Display + 'r {
+        halt
+    }
+
     #[inline(always)]
     fn is_grave<Er>(_: &Stop<Er, Self>) -> bool {
         false
@@ -443,6 +462,10 @@ impl Detail for Full {
             halt.info.node = Some(at.id);
             halt.info.attempt = at.attempt;
         }
+    }
+
+    fn told<'r>(halt: &'r Halt, run: &'r RunInfo) -> impl fmt::Display + 'r {
+        Told { halt, run }
     }
 
     fn is_grave<Er>(stop: &Stop<Er, Self>) -> bool {
@@ -495,36 +518,23 @@ pub struct RunInfo {
     pub(crate) started: Duration,
     pub(crate) restored: u16,
     pub(crate) resumed: bool,
-    /// What a node on tokio's pool said when it panicked.
-    #[cfg(feature = "tokio")]
-    pub(crate) panic: Option<crate::text::Words>,
+    /// What there is to say of a stop beside the stop itself.
+    pub(crate) said: Notes,
 }
 
 impl RunInfo {
     #[inline(always)]
     pub(crate) const fn new(id: RunId) -> Self {
-        Self {
-            id,
-            started: Duration::ZERO,
-            restored: 0,
-            resumed: false,
+        Self { id, started: Duration::ZERO, restored: 0, resumed: false, said: Notes::none() }
+    }
+
+    /// What was said of a stop.
+    pub(crate) fn said_of(&self, halt: &Halt) -> Option<&Said> {
+        self.said.find(halt.info.node, |said| match said {
             #[cfg(feature = "tokio")]
-            panic: None,
-        }
-    }
-}
-
-impl RunInfo {
-    /// What a node on tokio's pool said when it panicked.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn take_panic(&mut self) -> Option<crate::text::Words> {
-        self.panic.take()
-    }
-
-    /// Nothing can be caught without tokio.
-    #[cfg(not(feature = "tokio"))]
-    pub(crate) fn take_panic(&mut self) -> Option<crate::text::Words> {
-        None
+            Said::Panic(_) => matches!(halt.why, Why::Panicked),
+            Said::Contract(broken) => matches!(halt.why, Why::Contract { direction } if direction == broken.direction),
+        })
     }
 }
 
@@ -556,9 +566,25 @@ impl fmt::Display for Halt {
             Why::Deadline { limit } => write!(f, "it took longer than its deadline of {limit:?}"),
             Why::Cancelled => f.write_str("a spawned node was cancelled"),
             Why::Panicked => f.write_str("a spawned node panicked"),
+            Why::Contract { direction } => write!(f, "the {direction} broke its contract"),
             Why::Store => f.write_str("the store failed"),
             Why::Budget => f.write_str("the budget is used up"),
             Why::Account => f.write_str("what was spent cannot be booked"),
+        }
+    }
+}
+
+/// A [`Halt`] with what the run knows more of it.
+struct Told<'r> {
+    halt: &'r Halt,
+    run: &'r RunInfo,
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.run.said_of(self.halt) {
+            Some(Said::Contract(broken)) => broken.fmt(f),
+            _ => self.halt.fmt(f),
         }
     }
 }
@@ -578,6 +604,10 @@ pub(crate) enum Why {
     /// The run knows what it said.
     #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "only nodes on tokio's pool catch panics"))]
     Panicked,
+    /// A value did not pass a check. The run knows what is wrong with it.
+    Contract {
+        direction: Direction,
+    },
     /// The session knows what went wrong.
     Store,
     /// The account knows which limit is reached.
@@ -593,7 +623,7 @@ impl Why {
             Self::TimedOut { .. } | Self::Deadline { .. } | Self::Cancelled | Self::Store | Self::Budget => {
                 FailureClass::Recoverable
             }
-            Self::Panicked | Self::Account => FailureClass::Terminal,
+            Self::Panicked | Self::Contract { .. } | Self::Account => FailureClass::Terminal,
         }
     }
 

@@ -59,7 +59,8 @@
 //! - `alloc`: `HeapStore`, `ListTrace`, `ManualClock`.
 //! - `std` (on by default): run ids of its own making, and `std::io::Error` as a failure.
 //! - `tokio` (on by default): `Runner::quick`, `TokioClock`, `.spawned()`.
-//! - `json` (on by default): a trace as JSON, price tables from JSON and as it.
+//! - `json` (on by default): a trace as JSON, price tables from JSON and as it, and [`json::decode`] for text from outside.
+//! - `garde`: `.validated()` on what yields a type that implements `garde::Validate`.
 //! - `redb` (on by default): `RedbStore`, checkpoints in one file that survives `kill -9`.
 //! - `tracing`: `.with_tracing()`, spans of runs, nodes and attempts, and module `spans`, which says what is in them. It has a
 //!   heap and wants a chip with compare-and-swap.
@@ -106,15 +107,19 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod body;
 mod budget;
 mod chain;
 mod clock;
 mod compose;
+mod contract;
 mod describe;
 mod exec;
 mod failure;
 mod hash;
 mod into_node;
+#[cfg(feature = "json")]
+pub mod json;
 mod layer;
 mod meter;
 mod never;
@@ -124,9 +129,12 @@ mod policy;
 mod report;
 mod run;
 mod runner;
+mod said;
 mod slot;
 pub mod store;
 mod text;
+#[cfg(feature = "garde")]
+mod valid;
 
 pub use budget::{
     Accounts, AccountsError, Amount, Budget, BudgetExceeded, Dimension, EmptyBudget, FALLBACKS_MAX, FallbackError,
@@ -139,14 +147,15 @@ pub use clock::{Clock, NoClock, Now};
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub use clock::{ManualClock, ManualSleep};
 pub use compose::{CxFn, IdempotencyKey, NodeCx, NodeFn, NodeFuture, Par, Provides, Seq};
-pub use describe::Description;
+pub use contract::{Check, ContractViolation, Direction, Verdict, Violation};
+pub use describe::{Contracts, Description};
 pub use exec::{
     Bare, Cx, Detail, Env, Exec, Explain, Fresh, Full, Local, Node, NodeInfo, Reporting, SendExec, Stop, StopOf, Stops,
     Timed, Walk,
 };
 pub use failure::{ByFailure, Classifier, FailedAttempt, Failure, FailureClass, FirstOf};
 pub use into_node::{IntoBranch, IntoNode, Piece};
-pub use layer::{NoRetry, Repeatable, Step};
+pub use layer::{Checking, NoRetry, Repeatable, Step};
 pub use meter::{Meter, Metered, Metering, NoBudget};
 pub use observe::{Attempt, Both, Ended, Failed, Hooked, Hooks, NoTrace, Reason, Record, Stopped, Succeeded, Tracer};
 #[cfg(feature = "alloc")]
@@ -163,23 +172,31 @@ pub use run::{RUN_ID_MAX, RunId, RunIdError};
 pub use runner::Quick;
 pub use runner::{Build, BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, Runner};
 pub use slot::{Place, Slot, SlotKind};
+#[cfg(feature = "garde")]
+pub use valid::Valid;
 
 /// The types that pipelines are made of. They stand in signatures and in error messages; nobody has to write them.
 pub mod parts {
-    #[cfg(feature = "tokio")]
-    pub use crate::compose::Spawned;
+    #[cfg(feature = "json")]
+    pub use crate::json::{Around, Decode, Decoder, Unchecked, With};
     pub use crate::{
+        body::Body,
         budget::Scope,
-        chain::{Fold, Nil, One, Push, Tune, Zero},
+        chain::{Checks, Fold, Nil, One, Push, Tune, Zero},
         compose::{Chained, CxNode, Fallible, Fast, Flat, FnNode, Forkable, Map, MapErr, Par, Seq, Settleable, TryMap},
         describe::Shown,
         into_node::{Itself, Known, Same},
         layer::{
-            Budgeted, Deadline, FromStart, Inherit, Inner, Leaf, Once, Policy, Skipped, Step, Stored, Unlimited, Within,
+            Budgeted, Deadline, Ensure, FromStart, Inherit, Inner, Leaf, Once, Policy, Require, Skipped, Step, Stored,
+            Unlimited, Within,
         },
         never::Never,
-        pipeline::{CxStep, FnStep, MapStep, TryMapStep},
+        pipeline::{CxStep, Ensured, FnStep, MapStep, Required, TryMapStep},
     };
+    #[cfg(feature = "tokio")]
+    pub use crate::{body::Spawnable, compose::Spawned};
+    #[cfg(feature = "garde")]
+    pub use crate::{pipeline::ValidatedStep, valid::Validated};
 }
 
 /// What a program's own tests want of the library.
@@ -194,6 +211,6 @@ pub mod prelude {
     pub use crate::Quick;
     pub use crate::{
         Backoff, Cause, Completed, Failure, FailureClass, Halted, NodeCx, PolicyMap, RunId, RunStatus, Runner, Sealed,
-        SendExec, ms, node, node_with, par, secs,
+        SendExec, Violation, ms, node, node_with, par, secs,
     };
 }

@@ -85,6 +85,15 @@ fn a_plain_run() {
     allocates_nothing(|| assert_eq!(drive(runner.run(1)), Ok(8)));
 }
 
+#[test]
+fn checks_that_pass() {
+    let checked =
+        node("a", add).require(|x: &u64| *x < 9).ensure(|x: &u64| if *x < 9 { Ok(()) } else { Err("too much") });
+    let chain = checked.then(node("b", add)).require(|x: &u64| *x != 7).ensure(|x: &u64| *x != 7);
+    let runner = Runner::new(chain).with_report().build().unwrap();
+    allocates_nothing(|| assert_eq!(drive(runner.run_as(RunId::from_u128(1), 1)).unwrap().output, 3));
+}
+
 /// A clock that goes on by a millisecond whenever somebody asks whether it is time yet.
 #[derive(Default)]
 struct Ticking(AtomicU64);

@@ -2,6 +2,7 @@
 
 mod budget;
 mod checkpoint;
+mod contract;
 mod deadline;
 mod retry;
 mod step;
@@ -9,6 +10,9 @@ mod timeout;
 
 pub use budget::Budgeted;
 pub use checkpoint::{Inner, Leaf, Skipped, Stored};
+#[cfg(feature = "json")]
+pub(crate) use contract::broken;
+pub use contract::{Checking, Ensure, Require};
 pub use deadline::Deadline;
 pub use retry::{FromStart, Inherit, NoRetry, Once, Repeatable};
 pub use step::{Policy, Step};

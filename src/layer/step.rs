@@ -28,8 +28,9 @@ use crate::{
 
 /// A body and what is to be done around it.
 ///
-/// Around the function of a node the order is fixed: checkpoint, then retry, then time-out, then the function. So a time-out is
-/// one of each attempt, and what is checkpointed is the output of the attempt that succeeded.
+/// Around the function of a node the order is fixed: checkpoint, then retry, then checks of the output, then time-out, then the
+/// function. So a time-out is one of each attempt, and what is checkpointed is the output of the attempt that succeeded and
+/// passed. (The checks are around the function, within the time-out: they never wait, so it never ends one.)
 #[derive(Debug, Clone, Copy)]
 pub struct Step<B, P> {
     pub(crate) id: &'static str,
@@ -65,6 +66,8 @@ impl<B: Node, R, T, K: Role> Node for Step<B, Policy<R, T, K>> {
             input: type_name::<B::In>(),
             output: type_name::<B::Out>(),
             checkpointed: K::STORED,
+            required: B::REQUIRES,
+            ensured: B::ENSURES,
         });
     }
 }
@@ -572,9 +575,13 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
         }
         if K::NODES != 0 {
             let class = E::Detail::class(&stop);
+            let told;
             let why = match &stop {
                 Stop::Error(error, _) => Reason::Error(error),
-                Stop::Halt(halt) => Reason::Halt(halt),
+                Stop::Halt(halt) => {
+                    told = E::Detail::told(halt, &local.run);
+                    Reason::Halt(&told)
+                }
             };
             let ended = Self::ended::<E>(at, Self::moment(cx), tab, &local.run);
             Record::<B::In, B::Out, B::Error>::failed(cx.env.trace(), &mut local.log, ended, mark, class, why);

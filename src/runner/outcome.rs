@@ -4,10 +4,12 @@ use core::{error::Error, fmt, time::Duration};
 
 use crate::{
     budget::{BudgetExceeded, LedgerError, SpendError},
-    exec::{Bare, Detail, Full, Halt, RunInfo, Stop, Why},
+    contract::{ContractViolation, Direction, Violation},
+    exec::{Bare, Detail, Full, RunInfo, Stop, Why},
     failure::{Failure as _, FailureClass},
     observe::Stopped,
     report::{Report, RunStatus, Spent},
+    said::Said,
     store::{CheckpointError, NodeName, StoreError, StoreErrorKind, StoreFault},
     text::Words,
 };
@@ -66,6 +68,8 @@ pub enum Cause<E> {
     Cancelled,
     /// A node on tokio's pool panicked.
     Panicked(PanicMessage),
+    /// A value did not pass a check: `.require`, `.ensure`, `.validated` or a text that was to be JSON.
+    Contract(ContractViolation),
     /// A limit of what the run, or a part of it, may spend is reached. What was yielded until then is kept.
     Budget(BudgetExceeded),
     /// Something that was spent cannot be booked: its model has no price where money is limited, or its count does not fit.
@@ -100,18 +104,27 @@ impl fmt::Display for PanicMessage {
 }
 
 impl<E> Cause<E> {
-    fn of(why: Why, fault: Option<StoreFault>, account: Option<SpendError>, panic: Option<Words>) -> Self {
+    fn of(why: Why, fault: Option<StoreFault>, account: Option<SpendError>, said: Option<&Said>) -> Self {
         match (why, fault) {
             (Why::TimedOut { limit }, _) => Self::TimedOut { limit },
             (Why::Deadline { limit }, _) => Self::Deadline { limit },
             (Why::Cancelled, _) => Self::Cancelled,
-            (Why::Panicked, _) => Self::Panicked(PanicMessage(panic.unwrap_or_default())),
             (Why::Budget | Why::Account, _) => match account {
                 Some(SpendError::Exceeded(exceeded)) => Self::Budget(exceeded),
                 // What is wrong is always noted where it arises.
                 other => Self::Account(other.unwrap_or(SpendError::Overflow)),
             },
             (Why::Store, Some(StoreFault::Ledger(error))) => Self::Ledger(error),
+            (Why::Panicked, _) => Self::Panicked(PanicMessage(match said {
+                #[cfg(feature = "tokio")]
+                Some(Said::Panic(words)) => words.clone(),
+                _ => Words::none(),
+            })),
+            (Why::Contract { direction }, _) => Self::Contract(match said {
+                Some(Said::Contract(broken)) => broken.clone(),
+                // Without a heap there is room for one, and it was of another node.
+                _ => ContractViolation::new(direction, Violation::new("no room was left to say why")),
+            }),
             (Why::Store, Some(StoreFault::Checkpoint(error))) => Self::Checkpoint(error),
             (Why::Store, Some(StoreFault::OtherInput)) => Self::OtherInput,
             (Why::Store, Some(StoreFault::OtherPipeline { stored, now })) => Self::OtherPipeline { stored, now },
@@ -145,6 +158,7 @@ impl<E> fmt::Display for Cause<E> {
             Self::Deadline { limit } => write!(f, "it took longer than its deadline of {limit:?}, retries included"),
             Self::Cancelled => f.write_str("the node was cancelled with the runtime that it ran on"),
             Self::Panicked(message) => write!(f, "the node panicked on tokio's pool: {message}"),
+            Self::Contract(broken) => broken.fmt(f),
             Self::Budget(exceeded) => write!(f, "the {} budget is used up", exceeded.dimension()),
             Self::Account(_) => f.write_str("what was spent cannot be booked"),
             Self::Ledger(_) => f.write_str("what the run spent before cannot be taken over"),
@@ -197,6 +211,12 @@ impl<E, T> Halted<E, T> {
                     "nothing was run; once that is mended call again with the same id and input"
                 }
                 _ => "what was saved before stays; `resume` goes on from there",
+            },
+            Cause::Contract(broken) if self.durable => match broken.direction {
+                Direction::Input => {
+                    "mend what made it and `resume_from` that node, or mend the check and `resume`; another input wants another id"
+                }
+                Direction::Output => "mend the node and `resume_from` it, or mend the check and `resume`",
             },
             _ if !self.durable => match self.class {
                 FailureClass::Terminal => "the same run would fail again: mend the cause first",
@@ -255,7 +275,7 @@ pub trait Outcomes<Out, Er, T>: Detail {
         run: &mut Self::Run,
         trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
         spent: Spent,
-        said: Said,
+        last: Last,
     ) -> Self::Ended;
 }
 
@@ -279,7 +299,7 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Bare {
         (): &mut (),
         trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
         _: Spent,
-        _: Said,
+        _: Last,
     ) -> Result<Out, Er> {
         trace(None, None);
         match stop {
@@ -310,11 +330,11 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
         run: &mut RunInfo,
         trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
         spent: Spent,
-        said: Said,
+        last: Last,
     ) -> Self::Ended {
         let (info, cause) = match stop {
             Stop::Error(error, info) => (info, Cause::Error(error)),
-            Stop::Halt(Halt { why, info }) => (info, Cause::of(why, said.store, said.account, run.take_panic())),
+            Stop::Halt(halt) => (halt.info, Cause::of(halt.why, last.store, last.account, run.said_of(&halt))),
         };
         let class = info.class.unwrap_or_else(|| cause.class());
         let status = if class == FailureClass::Terminal { RunStatus::Failed } else { RunStatus::Partial };
@@ -324,13 +344,13 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
         let why = format_args!("{in_full}");
         let why = (!matches!(cause, Cause::Error(_))).then_some(why);
         let trace = trace(Some(&report), Some(Stopped { report: &report, node: info.node, attempt, class, why }));
-        Err(Halted { node: info.node, attempt, class, cause, report, trace, durable: said.durable })
+        Err(Halted { node: info.node, attempt, class, cause, report, trace, durable: last.durable })
     }
 }
 
 /// What store and account have to say at the end of a run that stopped.
 #[derive(Debug)]
-pub struct Said {
+pub struct Last {
     pub(super) durable: bool,
     pub(super) store: Option<StoreFault>,
     pub(super) account: Option<SpendError>,

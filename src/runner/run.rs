@@ -10,9 +10,9 @@ use core::{
 
 use pin_project::pin_project;
 
-use super::outcome::{Outcomes, Said};
+use super::outcome::{Last, Outcomes};
 use crate::{
-    describe::{Description, dependents},
+    describe::{Contracts, Description, dependents},
     exec::{Cx, Detail, Env, Exec, Fresh, Full, Local, Node, ProofOf, Reporting, RunInfo, Stop, StopOf, Stops},
     meter::Meter,
     observe::{Attempt, Stopped, Tracer},
@@ -207,6 +207,31 @@ impl<N, E> Runner<N, E> {
         Description::of(&self.node)
     }
 
+    /// The contract of each of its nodes: what it takes and yields, and whether that is checked.
+    ///
+    /// ```
+    /// # use stroma::{Failure, Runner, node};
+    /// # #[derive(Debug)] struct AppError;
+    /// # impl std::fmt::Display for AppError { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("no") } }
+    /// # impl Failure for AppError {}
+    /// # async fn extract(text: String) -> Result<Vec<String>, AppError> { Ok(vec![text]) }
+    /// # async fn count(words: Vec<String>) -> Result<u32, AppError> { Ok(words.len() as u32) }
+    /// let pipeline = node("extract", extract).ensure(|words: &Vec<String>| !words.is_empty()).then(node("count", count));
+    /// let runner = Runner::quick(pipeline).build()?;
+    /// assert_eq!(
+    ///     runner.contracts().to_string(),
+    ///     "extract: String -> Vec<String> (output checked)\ncount: Vec<String> -> u32",
+    /// );
+    /// assert!(runner.contracts().to_vec()[0].ensured);
+    /// # Ok::<(), stroma::BuildError>(())
+    /// ```
+    pub fn contracts(&self) -> Contracts<'_, Sealed<N>>
+    where
+        N: Node,
+    {
+        Contracts::of(&self.node)
+    }
+
     /// The context that its nodes are lent.
     pub fn context(&self) -> &E::Context
     where
@@ -398,13 +423,13 @@ where
             E::Detail::completed(output, &local.run, finish, spent)
         }
         Err(stop) => {
-            let said = Said {
+            let last = Last {
                 durable: E::Store::DURABLE,
                 store: E::Store::take_fault(&mut local.session),
                 account: E::Budget::take_fault(&mut local.book),
             };
             local.session = Default::default();
-            E::Detail::halted(stop, &mut local.run, finish, spent, said)
+            E::Detail::halted(stop, &mut local.run, finish, spent, last)
         }
     }
 }
