@@ -120,6 +120,8 @@ mod runner;
 mod slot;
 pub mod store;
 mod text;
+#[cfg(feature = "json")]
+mod value;
 
 #[cfg(feature = "tokio")]
 pub use clock::TokioClock;
@@ -135,9 +137,11 @@ pub use exec::{
 pub use failure::{ByFailure, Classifier, FailedAttempt, Failure, FailureClass, FirstOf};
 pub use into_node::{IntoBranch, IntoNode, Piece};
 pub use layer::{NoRetry, Repeatable, Step};
+#[cfg(feature = "json")]
+pub use observe::{AsIs, Kept, Redact, TraceError, ValueTrace};
 pub use observe::{Attempt, Both, Ended, Failed, Hooked, Hooks, NoTrace, Reason, Record, Succeeded, Tracer};
 #[cfg(feature = "alloc")]
-pub use observe::{Event, ListTrace, Outcome, Trace};
+pub use observe::{Difference, Event, Field, ListTrace, Outcome, Trace};
 #[doc(hidden)]
 pub use pipeline::{__beside, __par_chained, __types_of};
 pub use pipeline::{Pipeline, Sealed, node, node_with, par};
@@ -147,6 +151,8 @@ pub use run::{RUN_ID_MAX, Report, RunId, RunIdError, RunStatus, Spent};
 pub use runner::Quick;
 pub use runner::{Build, BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, Runner};
 pub use slot::{Place, Slot, SlotKind};
+#[cfg(feature = "json")]
+pub use value::{DecodeError, Value};
 
 /// The types that pipelines are made of. They stand in signatures and in error messages; nobody has to write them.
 pub mod parts {

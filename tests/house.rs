@@ -21,7 +21,7 @@ use syn::{
 /// The floors, the lowest first; on one floor a module may import those to the left of it.
 const FLOORS: &[&[&str]] = &[
     // What everything else is said in.
-    &["hash", "text", "never", "slot", "clock", "run", "failure", "policy"],
+    &["hash", "text", "never", "value", "slot", "clock", "run", "failure", "policy"],
     // What a node runs in.
     &["store", "observe", "exec"],
     // Nodes: those that wrap one other, and those that join several.

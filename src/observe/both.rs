@@ -92,4 +92,10 @@ where
         self.0.cut_short(&mut log.0, ended, &mut mark.0);
         self.1.cut_short(&mut log.1, ended, &mut mark.1);
     }
+
+    #[inline(always)]
+    fn replayed(&self, log: &mut Self::Log, ended: Ended<'_>, input: Option<&In>, output: &Out) {
+        self.0.replayed(&mut log.0, ended, input, output);
+        self.1.replayed(&mut log.1, ended, input, output);
+    }
 }

@@ -1,15 +1,24 @@
 //! Who sees what happens in a run: hooks, the trace, spans.
 
 mod both;
+mod diff;
+mod form;
 mod hooks;
 mod trace;
+mod values;
 
 use core::{fmt, time::Duration};
 
 pub use both::Both;
+#[cfg(feature = "alloc")]
+pub use diff::{Difference, Field};
+#[cfg(feature = "json")]
+pub use form::TraceError;
 pub use hooks::{Failed, Hooked, Hooks, Succeeded};
 #[cfg(feature = "alloc")]
 pub use trace::{Event, ListTrace, Outcome, Trace};
+#[cfg(feature = "json")]
+pub use values::{AsIs, Kept, Redact, ValueTrace};
 
 use crate::{
     failure::FailureClass,
@@ -130,6 +139,11 @@ pub trait Record<In, Out, Er>: Tracer {
 
     /// An attempt was cut short, because a sibling failed or the time of something around it was over.
     fn cut_short(&self, log: &mut Self::Log, ended: Ended<'_>, mark: &mut Self::Mark);
+
+    /// A node was not run, since its output is in the trace that is replayed.
+    fn replayed(&self, log: &mut Self::Log, ended: Ended<'_>, input: Option<&In>, output: &Out) {
+        let _ = (log, ended, input, output);
+    }
 }
 
 /// Why an attempt failed.
