@@ -138,10 +138,15 @@ pub use failure::{ByFailure, Classifier, FailedAttempt, Failure, FailureClass, F
 pub use into_node::{IntoBranch, IntoNode, Piece};
 pub use layer::{NoRetry, Repeatable, Step};
 #[cfg(feature = "json")]
-pub use observe::{AsIs, Kept, Redact, TraceError, ValueTrace};
-pub use observe::{Attempt, Both, Ended, Failed, Hooked, Hooks, NoTrace, Reason, Record, Succeeded, Tracer};
+pub use observe::{AsIs, Redact, TraceError, ValueTrace};
+pub use observe::{
+    Attempt, Both, Ended, Failed, Hooked, Hooks, Message, NoTrace, NotKept, Reason, Record, Recordable, Ring,
+    RingEvent, RingOf, RingOutcome, RingTrace, RingValues, Slice, Slices, Succeeded, Tracer,
+};
 #[cfg(feature = "alloc")]
 pub use observe::{Difference, Event, Field, ListTrace, Outcome, Trace};
+#[cfg(feature = "tokio")]
+pub use observe::{EventKind, EventStream, StreamEvent, StreamHook};
 #[doc(hidden)]
 pub use pipeline::{__beside, __par_chained, __types_of};
 pub use pipeline::{Pipeline, Sealed, node, node_with, par};

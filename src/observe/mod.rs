@@ -4,10 +4,15 @@ mod both;
 mod diff;
 mod form;
 mod hooks;
+mod ring;
+#[cfg(feature = "tokio")]
+mod stream;
 mod trace;
 mod values;
 
 use core::{fmt, time::Duration};
+
+use serde::Serialize;
 
 pub use both::Both;
 #[cfg(feature = "alloc")]
@@ -15,10 +20,13 @@ pub use diff::{Difference, Field};
 #[cfg(feature = "json")]
 pub use form::TraceError;
 pub use hooks::{Failed, Hooked, Hooks, Succeeded};
+pub use ring::{Message, NotKept, Ring, RingEvent, RingOf, RingOutcome, RingTrace, RingValues, Slice, Slices};
+#[cfg(feature = "tokio")]
+pub use stream::{EventKind, EventStream, StreamEvent, StreamHook};
 #[cfg(feature = "alloc")]
 pub use trace::{Event, ListTrace, Outcome, Trace};
 #[cfg(feature = "json")]
-pub use values::{AsIs, Kept, Redact, ValueTrace};
+pub use values::{AsIs, Redact, ValueTrace};
 
 use crate::{
     failure::FailureClass,
@@ -145,6 +153,17 @@ pub trait Record<In, Out, Er>: Tracer {
         let _ = (log, ended, input, output);
     }
 }
+
+/// What a trace with values can keep.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be kept in a trace with values: it is not `Serialize`",
+    label = "a trace with values keeps every node's input and output",
+    note = "`#[derive(serde::Serialize)]` on `{Self}`, or a trace without values: leave `.with_values()` out"
+)]
+pub trait Recordable: Serialize {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize> Recordable for T {}
 
 /// Why an attempt failed.
 #[derive(Debug)]

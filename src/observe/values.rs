@@ -4,10 +4,8 @@
 use alloc::{boxed::Box, string::String};
 use core::{fmt, time::Duration};
 
-use serde::Serialize;
-
 use super::{
-    Attempt, Ended, Reason, Record, Tracer,
+    Attempt, Ended, Reason, Record, Recordable, Tracer,
     trace::{ListTrace, Log, Outcome, Trace, Values, message},
 };
 use crate::{
@@ -98,24 +96,6 @@ impl<T, F: Fn(Attempt<'_>, &mut T)> Redact<T> for F {
     }
 }
 
-/// What a trace with values can keep.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be kept in a trace with values: it is not `Serialize`",
-    label = "a trace with values keeps every node's input and output",
-    note = "`#[derive(serde::Serialize)]` on `{Self}`, or a trace without values: `.with_trace(ListTrace::new())`"
-)]
-pub trait Kept {
-    /// The value that is kept.
-    fn kept(&self) -> Value;
-}
-
-#[diagnostic::do_not_recommend]
-impl<T: Serialize> Kept for T {
-    fn kept(&self) -> Value {
-        Value::of(self)
-    }
-}
-
 /// When an attempt began, and what it was given.
 #[derive(Debug, Default)]
 pub struct Given {
@@ -124,8 +104,8 @@ pub struct Given {
 }
 
 impl<R: Redact<Value>, M> ValueTrace<R, M> {
-    fn kept(&self, at: Attempt<'_>, value: &impl Kept) -> Value {
-        let mut value = value.kept();
+    fn kept(&self, at: Attempt<'_>, value: &impl Recordable) -> Value {
+        let mut value = Value::of(value);
         self.values.redact(at, &mut value);
         value
     }
@@ -166,8 +146,8 @@ impl<R, M> Tracer for ValueTrace<R, M> {
 
 impl<In, Out, Er, R, M> Record<In, Out, Er> for ValueTrace<R, M>
 where
-    In: Kept,
-    Out: Kept,
+    In: Recordable,
+    Out: Recordable,
     Er: fmt::Display,
     R: Redact<Value>,
     M: Redact<String>,
