@@ -138,7 +138,7 @@ pub use failure::{ByFailure, Classifier, FailedAttempt, Failure, FailureClass, F
 pub use into_node::{IntoBranch, IntoNode, Piece};
 pub use layer::{NoRetry, Repeatable, Step};
 #[cfg(feature = "json")]
-pub use observe::{AsIs, Redact, TraceError, ValueTrace};
+pub use observe::{AsIs, Redact, TraceError, ValueTrace, Valued};
 pub use observe::{
     Attempt, Both, Ended, Failed, Hooked, Hooks, Message, NoTrace, NotKept, Reason, Record, Recordable, Ring,
     RingEvent, RingOf, RingOutcome, RingTrace, RingValues, Slice, Slices, Succeeded, Tracer,
@@ -155,6 +155,8 @@ pub use run::{RUN_ID_MAX, Report, RunId, RunIdError, RunStatus, Spent};
 #[cfg(feature = "tokio")]
 pub use runner::Quick;
 pub use runner::{Build, BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, Runner};
+#[cfg(all(feature = "std", feature = "json"))]
+pub use runner::{Replay, ReplayEnv, ReplayError, Replayed};
 pub use slot::{Place, Slot, SlotKind};
 #[cfg(feature = "json")]
 pub use value::{DecodeError, Value};

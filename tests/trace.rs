@@ -14,8 +14,8 @@ use postcard_schema::Schema;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use stroma::{
-    Attempt, Backoff, Difference, Failure, FailureClass, Field, ListTrace, ManualClock, Outcome, PolicyMap, RunId,
-    Runner, Trace, TraceError, Value, ms, node, par,
+    Attempt, Backoff, Difference, Failure, FailureClass, Field, ListTrace, ManualClock, NotKept, Outcome, PolicyMap,
+    RingOutcome, RingTrace, RunId, Runner, Trace, TraceError, Value, ms, node, par,
 };
 
 #[derive(Debug, Clone, PartialEq)]
@@ -357,6 +357,64 @@ async fn a_clock_of_centuries_is_no_loss() {
     let trace = runner.run(0).await.unwrap().trace;
     assert_eq!(trace.events()[0].took, far);
     assert_eq!(Trace::from_json(&trace.to_json().unwrap()), Ok(trace));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ring_keeps_the_last_events_and_counts_the_others() {
+    let step = async |x: u32| {
+        tokio::time::sleep(ms(10)).await;
+        Ok::<_, AppError>(x + 1)
+    };
+    let calls = AtomicU32::new(0);
+    let long = "an error that says much more than there is room for in a ring: äöü";
+    let flaky = async |x: u32| if calls.fetch_add(1, Ordering::Relaxed) == 0 { Err(AppError(long)) } else { Ok(x) };
+    let pipeline = || {
+        let flaky = node("d", &flaky).retry(PolicyMap::never().recoverable(1, Backoff::constant(ms(5))));
+        node("a", step).then(node("b", step)).then(node("c", step)).then(flaky)
+    };
+    let runner = Runner::quick(pipeline()).with_trace(RingTrace::<3>::new()).build().unwrap();
+    let trace = runner.run(1).await.unwrap().trace;
+    assert_eq!((trace.dropped(), trace.len(), trace.is_empty()), (2, 3, false));
+    let events: Vec<_> = trace.iter().map(|event| (event.node, event.attempt, event.start, event.took())).collect();
+    assert_eq!(events, [("c", 1, ms(20), ms(10)), ("d", 1, ms(30), ms(0)), ("d", 2, ms(35), ms(0))]);
+    let failed: Vec<_> = trace.failures().collect();
+    let RingOutcome::Failed { class, message } = &failed[0].outcome else { panic!("{failed:?}") };
+    assert_eq!((*class, failed.len()), (FailureClass::Recoverable, 1));
+    assert!(message.as_str().ends_with('…') && long.starts_with(message.as_str().trim_end_matches('…')), "{message}");
+    assert_eq!(trace.events_for("d").next_back().unwrap().outcome, RingOutcome::Succeeded);
+    assert_eq!(trace.clone(), trace);
+
+    // A ring that is never full has them all.
+    let runner = Runner::quick(pipeline()).with_trace(RingTrace::<16>::new()).build().unwrap();
+    let trace = runner.run(1).await.unwrap().trace;
+    assert_eq!((trace.dropped(), trace.iter().map(|event| event.node).collect::<String>()), (0, "abcd".to_owned()));
+}
+
+#[tokio::test]
+async fn a_ring_with_values_keeps_bytes_and_says_what_is_too_long() {
+    let first = node("first", async |x: u64| Ok::<_, AppError>(vec![7_u8; x as usize]));
+    let pipeline = first.then(node("second", async |bytes: Vec<u8>| Ok(bytes.len() as u64)));
+    let runner = Runner::new(pipeline).with_trace(RingTrace::<4>::new().with_values::<10>()).build().unwrap();
+    let short = runner.run(9).await.unwrap().trace;
+    let values: Vec<_> = short
+        .iter()
+        .map(|event| (event.input().bytes().map(<[u8]>::len), event.output().bytes().map(<[u8]>::len)))
+        .collect();
+    assert_eq!(values, [(Ok(1), Ok(10)), (Ok(10), Ok(1))]);
+    let last = short.iter().next_back().unwrap();
+    assert_eq!((last.input().decode(), last.output().decode()), (Ok(vec![7_u8; 9]), Ok(9_u64)));
+    assert_eq!(last.output().decode::<()>(), Err(NotKept::OtherType));
+    let long = runner.run(300).await.unwrap().trace;
+    let first = long.iter().next().unwrap();
+    let too_long = NotKept::TooLong { needed: 302, room: 10 };
+    assert_eq!((first.input().decode(), first.output().bytes()), (Ok(300_u64), Err(too_long)));
+    assert!(too_long.to_string().contains("302") && too_long.to_string().contains("10"), "{too_long}");
+    // A value that has as many bytes as there is room for is kept whole; one that failed has no output.
+    let fails = node("fails", async |_: u64| Err::<u64, _>(AppError("no")));
+    let runner = Runner::new(fails).with_trace(RingTrace::<1>::new().with_values::<1>()).build().unwrap();
+    let trace = runner.run(5).await.unwrap_err().trace;
+    let only = trace.iter().next().unwrap();
+    assert_eq!((only.input().decode::<u64>(), only.output().bytes()), (Ok(5), Err(NotKept::Absent)));
 }
 
 /// JSON of any shape near that of a trace.

@@ -22,7 +22,7 @@ use crate::{
     observe::{Attempt, Ended, Reason, Record, Tracer},
     run::Spent,
     slot::Place,
-    store::Begun,
+    store::{Begun, Durability},
 };
 
 /// A body and what is to be done around it.
@@ -163,6 +163,17 @@ where
     fn start<'a>(&'a self, input: B::In, at: Place, cx: Cx<'a, E>, local: &mut Local<'a, E>) -> Self::State<'a> {
         let at = self.enter(at).with_attempt(1);
         let kept = self.policy.retry.keep(&input, cx);
+        if <E::Store as Durability>::REPLAYS
+            && let Some(proof) = K::replayed(at, local)
+        {
+            let loading = K::load(proof, self.key, at, local);
+            if let Some(out) = K::loaded(&loading) {
+                let ended = Self::ended(at, &local.run, cx);
+                Record::<B::In, B::Out, B::Error>::replayed(cx.env.trace(), &mut local.log, ended, Some(&input), out);
+            }
+            let phase = Phase::Load(loading);
+            return StepState { kept, tally: Default::default(), visit: Default::default(), phase };
+        }
         let visit = self.visit(at, cx, local);
         let mark = self.begun(Some(&input), at, &visit, cx, local);
         let body = self.body.start(input, at, cx, local);

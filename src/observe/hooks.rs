@@ -44,7 +44,7 @@ use crate::{
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let count = Count::default();
 /// let runner = Runner::quick(node("double", double)).with_hooks(&count).build()?;
-/// runner.run(3).await?;
+/// runner.run(3).await.unwrap();
 /// assert_eq!(count.attempts.load(Ordering::Relaxed), 1);
 /// # Ok(())
 /// # }

@@ -4,6 +4,7 @@ mod both;
 mod diff;
 mod form;
 mod hooks;
+mod replay;
 mod ring;
 #[cfg(feature = "tokio")]
 mod stream;
@@ -20,6 +21,10 @@ pub use diff::{Difference, Field};
 #[cfg(feature = "json")]
 pub use form::TraceError;
 pub use hooks::{Failed, Hooked, Hooks, Succeeded};
+#[cfg(feature = "json")]
+pub(crate) use replay::Replaying;
+#[cfg(feature = "json")]
+pub use replay::Valued;
 pub use ring::{Message, NotKept, Ring, RingEvent, RingOf, RingOutcome, RingTrace, RingValues, Slice, Slices};
 #[cfg(feature = "tokio")]
 pub use stream::{EventKind, EventStream, StreamEvent, StreamHook};

@@ -44,7 +44,7 @@ use crate::{
 ///     }
 ///     (seen, stream.dropped())
 /// });
-/// runner.run(3).await?;
+/// runner.run(3).await.unwrap();
 /// drop(runner);
 /// assert_eq!(reading.await?, (vec!["doubleStarted".to_owned(), "doubleSucceeded".to_owned()], 0));
 /// # Ok(())

@@ -31,7 +31,7 @@ impl ListTrace {
     ///     }
     /// });
     /// let runner = Runner::quick(node("greet", greet).then(node("again", greet))).with_trace(trace).build()?;
-    /// let done = runner.run("Ada".to_owned()).await?;
+    /// let done = runner.run("Ada".to_owned()).await.unwrap();
     /// let outputs: Vec<_> = done.trace.iter().filter_map(|event| event.output()).map(ToString::to_string).collect();
     /// assert_eq!(outputs, ["null", "\"Hello, Hello, Ada\""]);
     /// # Ok(())

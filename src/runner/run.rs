@@ -119,7 +119,7 @@ where
 }
 
 /// How a run ends in `E`.
-type EndedOf<N, E> = <<E as Env>::Detail as Outcomes<
+pub(super) type EndedOf<N, E> = <<E as Env>::Detail as Outcomes<
     <N as Node>::Out,
     <N as Node>::Error,
     <<E as Env>::Trace as Tracer>::Finished,
@@ -347,7 +347,7 @@ where
 
 /// Gives the run back to the store and says how it ended.
 #[inline(always)]
-fn end<N, E>(ended: Result<N::Out, StopOf<N, E>>, local: &mut Local<'_, E>, cx: Cx<'_, E>) -> EndedOf<N, E>
+pub(super) fn end<N, E>(ended: Result<N::Out, StopOf<N, E>>, local: &mut Local<'_, E>, cx: Cx<'_, E>) -> EndedOf<N, E>
 where
     E: Env,
     N: Node,
