@@ -141,7 +141,7 @@ pub use layer::{NoRetry, Repeatable, Step};
 pub use observe::{AsIs, Redact, TraceError, ValueTrace, Valued};
 pub use observe::{
     Attempt, Both, Ended, Failed, Hooked, Hooks, Message, NoTrace, NotKept, Reason, Record, Recordable, Ring,
-    RingEvent, RingOf, RingOutcome, RingTrace, RingValues, Slice, Slices, Succeeded, Tracer,
+    RingEvent, RingOf, RingOutcome, RingTrace, RingValues, Slice, Slices, Succeeded, Told, Tracer,
 };
 #[cfg(feature = "alloc")]
 pub use observe::{Difference, Event, Field, ListTrace, Outcome, Trace};

@@ -50,7 +50,6 @@ impl<A: Tracer, B: Tracer> Tracer for Both<A, B> {
     }
 }
 
-#[diagnostic::do_not_recommend]
 impl<In, Out, Er, A, B> Record<In, Out, Er> for Both<A, B>
 where
     A: Record<In, Out, Er>,

@@ -122,9 +122,8 @@ pub trait Tracer {
 
 /// A [`Tracer`] that can observe a node which takes an `In`, yields an `Out` and fails with an `Er`.
 #[diagnostic::on_unimplemented(
-    message = "`{Er}` cannot be written into this runner's trace",
-    label = "a trace shows every failure as text",
-    note = "`impl core::fmt::Display for {Er}`, or `.with_trace(NoTrace)`"
+    message = "`{Self}` cannot observe a node that takes `{In}`, yields `{Out}` and fails with `{Er}`",
+    label = "what observes a runner observes every one of its nodes"
 )]
 pub trait Record<In, Out, Er>: Tracer {
     /// An attempt begins; without an input where a node of one's own kind goes on from the store.
@@ -158,6 +157,17 @@ pub trait Record<In, Out, Er>: Tracer {
         let _ = (log, ended, input, output);
     }
 }
+
+/// What a trace can say of a failure.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be written into this runner's trace",
+    label = "a trace shows every failure as text",
+    note = "`impl core::fmt::Display for {Self}`, or `.with_trace(NoTrace)`"
+)]
+pub trait Told: fmt::Display {}
+
+#[diagnostic::do_not_recommend]
+impl<Er: fmt::Display> Told for Er {}
 
 /// What a trace with values can keep.
 #[diagnostic::on_unimplemented(

@@ -5,7 +5,7 @@ use core::{fmt, time::Duration};
 use heapless::HistoryBuf;
 use serde::de::DeserializeOwned;
 
-use super::{Attempt, Ended, Reason, Record, Recordable, Tracer};
+use super::{Attempt, Ended, Reason, Record, Recordable, Told, Tracer};
 use crate::{
     failure::FailureClass,
     run::{Report, RunId, Spent},
@@ -378,8 +378,7 @@ impl<const EVENTS: usize> Tracer for RingTrace<EVENTS> {
     }
 }
 
-#[diagnostic::do_not_recommend]
-impl<In, Out, Er: fmt::Display, const EVENTS: usize> Record<In, Out, Er> for RingTrace<EVENTS> {
+impl<In, Out, Er: Told, const EVENTS: usize> Record<In, Out, Er> for RingTrace<EVENTS> {
     #[inline(always)]
     fn started(&self, _: &mut Self::Log, _: Attempt<'_>, (): &(), now: Duration, _: Option<&In>) -> Duration {
         now
@@ -455,7 +454,7 @@ impl<In, Out, Er, const EVENTS: usize, const BYTES: usize> Record<In, Out, Er> f
 where
     In: Recordable,
     Out: Recordable,
-    Er: fmt::Display,
+    Er: Told,
 {
     fn started(&self, _: &mut Self::Log, _: Attempt<'_>, (): &(), now: Duration, input: Option<&In>) -> Packed<BYTES> {
         Packed { began: now, input: input.map(Slice::of).unwrap_or_default() }

@@ -6,7 +6,7 @@ use alloc::boxed::Box;
 use alloc::{borrow::Cow, format, string::String, vec::Vec};
 use core::{fmt, time::Duration};
 
-use super::{Attempt, Ended, Reason, Record, Tracer};
+use super::{Attempt, Ended, Reason, Record, Told, Tracer};
 #[cfg(feature = "json")]
 use crate::value::Value;
 use crate::{
@@ -220,8 +220,7 @@ impl Tracer for ListTrace {
     }
 }
 
-#[diagnostic::do_not_recommend]
-impl<In, Out, Er: fmt::Display> Record<In, Out, Er> for ListTrace {
+impl<In, Out, Er: Told> Record<In, Out, Er> for ListTrace {
     fn started(&self, _: &mut Log, _: Attempt<'_>, (): &(), now: Duration, _: Option<&In>) -> Duration {
         now
     }

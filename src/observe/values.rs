@@ -5,7 +5,7 @@ use alloc::{boxed::Box, string::String};
 use core::{fmt, time::Duration};
 
 use super::{
-    Attempt, Ended, Reason, Record, Recordable, Tracer,
+    Attempt, Ended, Reason, Record, Recordable, Told, Tracer,
     trace::{ListTrace, Log, Outcome, Trace, Values, message},
 };
 use crate::{
@@ -148,7 +148,7 @@ impl<In, Out, Er, R, M> Record<In, Out, Er> for ValueTrace<R, M>
 where
     In: Recordable,
     Out: Recordable,
-    Er: fmt::Display,
+    Er: Told,
     R: Redact<Value>,
     M: Redact<String>,
 {
