@@ -56,8 +56,8 @@
 //!
 //! - `alloc`: `HeapStore`, `ListTrace`, `ManualClock`.
 //! - `std` (on by default): run ids of its own making, and `std::io::Error` as a failure.
-//! - `tokio` (on by default): `Runner::quick`, `TokioClock`, `.spawned()`.
-//! - `json` (on by default): a trace as JSON.
+//! - `tokio` (on by default): `Runner::quick`, `TokioClock`, `.spawned()`, `EventStream`.
+//! - `json` (on by default): traces with inputs and outputs, as JSON and back; with `std` also their replay.
 //! - `redb` (on by default): `RedbStore`, checkpoints in one file that survives `kill -9`.
 //!
 //! # Without `std`
@@ -137,8 +137,10 @@ pub use exec::{
 pub use failure::{ByFailure, Classifier, FailedAttempt, Failure, FailureClass, FirstOf};
 pub use into_node::{IntoBranch, IntoNode, Piece};
 pub use layer::{NoRetry, Repeatable, Step};
+#[cfg(all(feature = "std", feature = "json"))]
+pub use observe::Valued;
 #[cfg(feature = "json")]
-pub use observe::{AsIs, Redact, TraceError, ValueTrace, Valued};
+pub use observe::{AsIs, Redact, TraceError, ValueTrace};
 pub use observe::{
     Attempt, Both, Ended, Failed, Hooked, Hooks, Message, NoTrace, NotKept, Reason, Record, Recordable, Ring,
     RingEvent, RingOf, RingOutcome, RingTrace, RingValues, Slice, Slices, Succeeded, Told, Tracer,

@@ -3,7 +3,9 @@
 //! What an attempt spent is written, read and compared here and nowhere else.
 #![cfg(feature = "alloc")]
 
-use alloc::{borrow::Cow, string::String, vec::Vec};
+#[cfg(feature = "json")]
+use alloc::string::String;
+use alloc::{borrow::Cow, vec::Vec};
 use core::{fmt, time::Duration};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, ser::SerializeStruct};

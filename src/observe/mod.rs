@@ -21,9 +21,9 @@ pub use diff::{Difference, Field};
 #[cfg(feature = "json")]
 pub use form::TraceError;
 pub use hooks::{Failed, Hooked, Hooks, Succeeded};
-#[cfg(feature = "json")]
+#[cfg(all(feature = "std", feature = "json"))]
 pub(crate) use replay::Replaying;
-#[cfg(feature = "json")]
+#[cfg(all(feature = "std", feature = "json"))]
 pub use replay::Valued;
 pub use ring::{Message, NotKept, Ring, RingEvent, RingOf, RingOutcome, RingTrace, RingValues, Slice, Slices};
 #[cfg(feature = "tokio")]

@@ -1,5 +1,5 @@
 //! A trace in place of the nodes that it is of.
-#![cfg(feature = "json")]
+#![cfg(all(feature = "std", feature = "json"))]
 
 use alloc::{
     collections::{BTreeMap, BTreeSet},

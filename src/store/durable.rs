@@ -542,7 +542,7 @@ pub struct Faulted(());
 
 impl Faulted {
     /// What went wrong is noted in the session.
-    #[cfg(feature = "json")]
+    #[cfg(all(feature = "std", feature = "json"))]
     pub(crate) fn noted() -> Self {
         Self(())
     }
