@@ -58,8 +58,9 @@
 //!
 //! - `alloc`: `HeapStore`, `ListTrace`, `ManualClock`.
 //! - `std` (on by default): run ids of its own making, and `std::io::Error` as a failure.
-//! - `tokio` (on by default): `Runner::quick`, `TokioClock`, `.spawned()`.
-//! - `json` (on by default): a trace as JSON, price tables from JSON and as it, and [`json::decode`] for text from outside.
+//! - `tokio` (on by default): `Runner::quick`, `TokioClock`, `.spawned()`, `EventStream`.
+//! - `json` (on by default): traces with inputs and outputs, as JSON and back, and with `std` their replay; price tables from JSON and
+//!   as it; [`json::decode`] for text from outside.
 //! - `garde`: `.validated()` on what yields a type that implements `garde::Validate`.
 //! - `redb` (on by default): `RedbStore`, checkpoints in one file that survives `kill -9`.
 //! - `tracing`: `.with_tracing()`, spans of runs, nodes and attempts, and module `spans`, which says what is in them. It has a
@@ -135,6 +136,8 @@ pub mod store;
 mod text;
 #[cfg(feature = "garde")]
 mod valid;
+#[cfg(feature = "json")]
+mod value;
 
 pub use budget::{
     Accounts, AccountsError, Amount, Budget, BudgetExceeded, Dimension, EmptyBudget, FALLBACKS_MAX, FallbackError,
@@ -157,9 +160,18 @@ pub use failure::{ByFailure, Classifier, FailedAttempt, Failure, FailureClass, F
 pub use into_node::{IntoBranch, IntoNode, Piece};
 pub use layer::{Checking, NoRetry, Repeatable, Step};
 pub use meter::{Meter, Metered, Metering, NoBudget};
-pub use observe::{Attempt, Both, Ended, Failed, Hooked, Hooks, NoTrace, Reason, Record, Stopped, Succeeded, Tracer};
+#[cfg(all(feature = "std", feature = "json"))]
+pub use observe::Valued;
+#[cfg(feature = "json")]
+pub use observe::{AsIs, Redact, TraceError, ValueTrace};
+pub use observe::{
+    Attempt, Both, Ended, Failed, Hooked, Hooks, Message, NoTrace, NotKept, Reason, Record, Recordable, Ring,
+    RingEvent, RingOf, RingOutcome, RingTrace, RingValues, Slice, Slices, Stopped, Succeeded, Told, Tracer,
+};
 #[cfg(feature = "alloc")]
-pub use observe::{Event, ListTrace, Outcome, Trace};
+pub use observe::{Difference, Event, Field, ListTrace, Outcome, Trace};
+#[cfg(feature = "tokio")]
+pub use observe::{EventKind, EventStream, StreamEvent, StreamHook};
 #[cfg(feature = "tracing")]
 pub use observe::{Spans, spans};
 #[doc(hidden)]
@@ -171,9 +183,13 @@ pub use run::{RUN_ID_MAX, RunId, RunIdError};
 #[cfg(feature = "tokio")]
 pub use runner::Quick;
 pub use runner::{Build, BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, Runner};
+#[cfg(all(feature = "std", feature = "json"))]
+pub use runner::{Replay, ReplayEnv, ReplayError, Replayed};
 pub use slot::{Place, Slot, SlotKind};
 #[cfg(feature = "garde")]
 pub use valid::Valid;
+#[cfg(feature = "json")]
+pub use value::{DecodeError, Value};
 
 /// The types that pipelines are made of. They stand in signatures and in error messages; nobody has to write them.
 pub mod parts {

@@ -41,11 +41,13 @@ fn broken<T>(halted: &Halted<Oops, T>) -> &ContractViolation {
 
 /// What the trace has, in order: node, attempt and message of a failure.
 fn events(trace: &Trace) -> Vec<(&str, u32, Option<&str>)> {
-    let message = |outcome| match outcome {
-        Outcome::Failed { message, class: FailureClass::Terminal } => Some(message.as_str()),
-        _ => None,
-    };
-    trace.events().iter().map(|event| (event.node, event.attempt, message(&event.outcome))).collect()
+    fn message(outcome: &Outcome) -> Option<&str> {
+        match outcome {
+            Outcome::Failed { message, class: FailureClass::Terminal } => Some(message),
+            _ => None,
+        }
+    }
+    trace.events().iter().map(|event| (&*event.node, event.attempt, message(&event.outcome))).collect()
 }
 
 /// Python's runner raises out of `run` on bad input, with no result and no trace. Here it is a stop like any other.
@@ -322,7 +324,7 @@ async fn each_branch_has_its_own_words() {
     };
     let halted = tokio::join!(runner.run_as(id(), 9), opens).0.unwrap_err();
     assert_eq!((halted.node, broken(&halted).violation.message()), (Some("b"), "10 is not below 3"));
-    assert_eq!(halted.trace.failures().map(|event| event.node).collect::<Vec<_>>(), ["a", "b"]);
+    assert_eq!(halted.trace.failures().map(|event| &*event.node).collect::<Vec<_>>(), ["a", "b"]);
     assert_eq!(spy.kept("r"), ["", "c"]);
     // A node that panicked beside one that broke its contract has its own words too.
     let panics = async |_: u32| -> Result<u32, Oops> { panic!("out of luck") };

@@ -21,7 +21,10 @@ use syn::{
 /// The floors, the lowest first; on one floor a module may import those to the left of it.
 const FLOORS: &[&[&str]] = &[
     // What everything else is said in.
-    &["hash", "text", "never", "clock", "run", "failure", "budget", "report", "slot", "policy", "contract", "valid"],
+    &[
+        "hash", "text", "never", "value", "clock", "run", "failure", "budget", "report", "slot", "policy", "contract",
+        "valid",
+    ],
     // What a node runs in.
     &["store", "meter", "observe", "said", "exec"],
     // Nodes: those that wrap one other, and those that join several.

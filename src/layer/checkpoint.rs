@@ -35,6 +35,23 @@ pub trait Keep<Out, E: Env> {
     /// Whether the store holds the output.
     fn held(id: &'static str, at: Place, local: &Local<'_, E>) -> Option<Self::Proof>;
 
+    /// Says that the node is not run, since a trace answers for it.
+    #[inline(always)]
+    fn replayed(at: Place, local: &Local<'_, E>) -> Option<Self::Proof> {
+        let _ = (at, local);
+        None
+    }
+
+    /// The output, where it is there already.
+    #[inline(always)]
+    fn loaded<'l, 'a>(loading: &'l Self::Loading<'a>) -> Option<&'l Out>
+    where
+        E: 'a,
+    {
+        let _ = loading;
+        None
+    }
+
     /// Saves an output, and the ledger with it.
     fn save<'a>(
         id: &'static str,
@@ -125,6 +142,19 @@ where
     #[inline(always)]
     fn held(id: &'static str, at: Place, local: &Local<'_, E>) -> Option<Self::Proof> {
         if STORED || at.last { E::Store::holds(&local.session, at.output(id)) } else { None }
+    }
+
+    #[inline(always)]
+    fn replayed(at: Place, local: &Local<'_, E>) -> Option<Self::Proof> {
+        E::Store::replayed(&local.session, at)
+    }
+
+    #[inline(always)]
+    fn loaded<'l, 'a>(loading: &'l Self::Loading<'a>) -> Option<&'l Out>
+    where
+        E: 'a,
+    {
+        E::Store::loaded(loading)
     }
 
     #[inline(always)]

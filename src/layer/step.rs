@@ -183,6 +183,17 @@ where
         let at = self.enter(at).with_attempt(1);
         let kept = self.policy.retry.keep(&input, cx);
         let now = Self::moment(cx);
+        if <E::Store as Durability>::REPLAYS
+            && let Some(proof) = K::replayed(at, local)
+        {
+            let loading = K::load(proof, self.key, at, local);
+            if let Some(out) = K::loaded(&loading) {
+                let ended = Self::ended::<E>(at, now, &Default::default(), &local.run);
+                Record::<B::In, B::Out, B::Error>::replayed(cx.env.trace(), &mut local.log, ended, Some(&input), out);
+            }
+            let phase = Phase::Load(loading);
+            return StepState { kept, tally: Default::default(), visit: Default::default(), phase };
+        }
         let (visit, phase) = match self.before(at, now, local) {
             Some(over) => (Default::default(), Phase::Refused(over)),
             None => {

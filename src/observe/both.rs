@@ -74,7 +74,6 @@ impl<A: Tracer, B: Tracer> Tracer for Both<A, B> {
     }
 }
 
-#[diagnostic::do_not_recommend]
 impl<In, Out, Er, A, B> Record<In, Out, Er> for Both<A, B>
 where
     A: Record<In, Out, Er>,
@@ -115,5 +114,11 @@ where
     fn cut_short(&self, log: &mut Self::Log, ended: Ended<'_>, mark: &mut Self::Mark) {
         self.0.cut_short(&mut log.0, ended, &mut mark.0);
         self.1.cut_short(&mut log.1, ended, &mut mark.1);
+    }
+
+    #[inline(always)]
+    fn replayed(&self, log: &mut Self::Log, ended: Ended<'_>, input: Option<&In>, output: &Out) {
+        self.0.replayed(&mut log.0, ended, input, output);
+        self.1.replayed(&mut log.1, ended, input, output);
     }
 }

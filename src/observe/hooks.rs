@@ -234,7 +234,6 @@ impl<H> Tracer for Hooked<H> {
     fn finish(&self, (): (), _: Option<&Report>, _: Duration) {}
 }
 
-#[diagnostic::do_not_recommend]
 impl<In, Out, Er, H: Hooks<In, Out, Er>> Record<In, Out, Er> for Hooked<H> {
     #[inline(always)]
     fn started(&self, (): &mut (), at: Attempt<'_>, (): &(), now: Duration, input: Option<&In>) -> Since {

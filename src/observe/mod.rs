@@ -1,18 +1,40 @@
 //! Who sees what happens in a run: hooks, the trace, spans.
 
 mod both;
+mod diff;
+mod form;
 mod hooks;
+mod replay;
+mod ring;
 pub mod spans;
+#[cfg(feature = "tokio")]
+mod stream;
 mod trace;
+mod values;
 
 use core::{fmt, time::Duration};
 
+use serde::Serialize;
+
 pub use both::Both;
+#[cfg(feature = "alloc")]
+pub use diff::{Difference, Field};
+#[cfg(feature = "json")]
+pub use form::TraceError;
 pub use hooks::{Failed, Hooked, Hooks, Succeeded};
+#[cfg(all(feature = "std", feature = "json"))]
+pub(crate) use replay::Replaying;
+#[cfg(all(feature = "std", feature = "json"))]
+pub use replay::Valued;
+pub use ring::{Message, NotKept, Ring, RingEvent, RingOf, RingOutcome, RingTrace, RingValues, Slice, Slices};
 #[cfg(feature = "tracing")]
 pub use spans::Spans;
+#[cfg(feature = "tokio")]
+pub use stream::{EventKind, EventStream, StreamEvent, StreamHook};
 #[cfg(feature = "alloc")]
 pub use trace::{Event, ListTrace, Outcome, Trace};
+#[cfg(feature = "json")]
+pub use values::{AsIs, Redact, ValueTrace};
 
 use crate::{
     failure::FailureClass,
@@ -145,9 +167,8 @@ pub trait Tracer {
 
 /// A [`Tracer`] that can observe a node which takes an `In`, yields an `Out` and fails with an `Er`.
 #[diagnostic::on_unimplemented(
-    message = "`{Er}` cannot be written into this runner's trace",
-    label = "a trace shows every failure as text",
-    note = "`impl core::fmt::Display for {Er}`, or `.with_trace(NoTrace)`"
+    message = "`{Self}` cannot observe a node that takes `{In}`, yields `{Out}` and fails with `{Er}`",
+    label = "what observes a runner observes every one of its nodes"
 )]
 pub trait Record<In, Out, Er>: Tracer {
     /// An attempt begins; without an input where a node of one's own kind goes on from the store.
@@ -175,7 +196,34 @@ pub trait Record<In, Out, Er>: Tracer {
 
     /// An attempt was cut short, because a sibling failed or the time of something around it was over.
     fn cut_short(&self, log: &mut Self::Log, ended: Ended<'_>, mark: &mut Self::Mark);
+
+    /// A node was not run, since its output is in the trace that is replayed.
+    fn replayed(&self, log: &mut Self::Log, ended: Ended<'_>, input: Option<&In>, output: &Out) {
+        let _ = (log, ended, input, output);
+    }
 }
+
+/// What a trace can say of a failure.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be written into this runner's trace",
+    label = "a trace shows every failure as text",
+    note = "`impl core::fmt::Display for {Self}`, or `.with_trace(NoTrace)`"
+)]
+pub trait Told: fmt::Display {}
+
+#[diagnostic::do_not_recommend]
+impl<Er: fmt::Display> Told for Er {}
+
+/// What a trace with values can keep.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be kept in a trace with values: it is not `Serialize`",
+    label = "a trace with values keeps every node's input and output",
+    note = "`#[derive(serde::Serialize)]` on `{Self}`, or a trace without values: leave `.with_values()` out"
+)]
+pub trait Recordable: Serialize {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize> Recordable for T {}
 
 /// Why an attempt failed.
 #[derive(Debug)]

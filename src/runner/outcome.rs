@@ -2,6 +2,8 @@
 
 use core::{error::Error, fmt, time::Duration};
 
+#[cfg(feature = "json")]
+use crate::store::ReplayFault;
 use crate::{
     budget::{BudgetExceeded, LedgerError, SpendError},
     contract::{ContractViolation, Direction, Violation},
@@ -91,6 +93,9 @@ pub enum Cause<E> {
     },
     /// The pipeline has no node of the name given to `resume_from`.
     UnknownNode(NodeName),
+    /// The trace that is replayed cannot answer for the node.
+    #[cfg(feature = "json")]
+    Replay(ReplayFault),
 }
 
 /// What a panic said.
@@ -129,6 +134,8 @@ impl<E> Cause<E> {
             (Why::Store, Some(StoreFault::OtherInput)) => Self::OtherInput,
             (Why::Store, Some(StoreFault::OtherPipeline { stored, now })) => Self::OtherPipeline { stored, now },
             (Why::Store, Some(StoreFault::UnknownNode(id))) => Self::UnknownNode(id),
+            #[cfg(feature = "json")]
+            (Why::Store, Some(StoreFault::Replay(fault))) => Self::Replay(fault),
             (Why::Store, Some(StoreFault::Store(error))) => Self::Store(error),
             // A fault is always noted where it arises.
             (Why::Store, None) => Self::Store(StoreError::new(StoreErrorKind::Unavailable)),
@@ -170,6 +177,8 @@ impl<E> fmt::Display for Cause<E> {
                 "the run was begun with a pipeline of other nodes (fingerprint {stored:016x}, this one is {now:016x})"
             ),
             Self::UnknownNode(id) => write!(f, "the pipeline has no node `{id}`"),
+            #[cfg(feature = "json")]
+            Self::Replay(_) => f.write_str("the replayed trace cannot answer for the node"),
         }
     }
 }
@@ -199,6 +208,8 @@ impl<E, T> Halted<E, T> {
                 "resume it with the pipeline that it was begun with (`.was(\"old id\")` on a renamed node), or `forget` it"
             }
             Cause::UnknownNode(_) => "`describe()` lists the ids",
+            #[cfg(feature = "json")]
+            Cause::Replay(_) => "it was not called; name it in `.live([..])` to call it",
             Cause::Checkpoint(CheckpointError { node: None, .. }) => {
                 "nothing was deleted; `forget` the run to begin it again"
             }
@@ -251,6 +262,8 @@ impl<E: Error + 'static, T: fmt::Debug> Error for Halted<E, T> {
             Cause::Ledger(error) => Some(error),
             Cause::Store(error) => Some(error),
             Cause::Checkpoint(error) => Some(error),
+            #[cfg(feature = "json")]
+            Cause::Replay(fault) => Some(fault),
             _ => None,
         }
     }

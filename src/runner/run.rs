@@ -123,7 +123,7 @@ where
 }
 
 /// How a run ends in `E`.
-type EndedOf<N, E> = <<E as Env>::Detail as Outcomes<
+pub(super) type EndedOf<N, E> = <<E as Env>::Detail as Outcomes<
     <N as Node>::Out,
     <N as Node>::Error,
     <<E as Env>::Trace as Tracer>::Finished,
@@ -351,8 +351,12 @@ type Next<'a, N, E> = Result<PhaseOf<'a, N, E>, FaultOf<E>>;
 impl<'a, N: Exec<E>, E: Env> Run<'a, N, E> {
     #[inline(always)]
     fn new(runner: &'a Runner<N, E>, run: RunOf<E>, how: How<'a, N::In, ProofOf<E>>) -> Self {
-        let local = Local { session: Default::default(), run, log: Default::default(), book: Default::default() };
-        Self { runner, local, phase: Phase::Begin { how } }
+        // Made in its place: a trace that is held inside is not to be moved.
+        Self {
+            runner,
+            phase: Phase::Begin { how },
+            local: Local { session: Default::default(), run, log: Default::default(), book: Default::default() },
+        }
     }
 }
 
@@ -401,7 +405,7 @@ where
 
 /// Gives the run back to the store and says how it ended.
 #[inline(always)]
-fn end<N, E>(ended: Result<N::Out, StopOf<N, E>>, local: &mut Local<'_, E>, cx: Cx<'_, E>) -> EndedOf<N, E>
+pub(super) fn end<N, E>(ended: Result<N::Out, StopOf<N, E>>, local: &mut Local<'_, E>, cx: Cx<'_, E>) -> EndedOf<N, E>
 where
     E: Env,
     N: Node,
@@ -409,12 +413,13 @@ where
 {
     let now = cx.now();
     let spent = E::Budget::spent(&local.book, now, E::Detail::took(&local.run, now));
-    let mut log = core::mem::take(&mut local.log);
+    let log = &mut local.log;
     let finish = |report: Option<&Report>, stopped: Option<Stopped<'_>>| {
         if let Some(stopped) = stopped {
-            cx.env.trace().halted(&mut log, stopped);
+            cx.env.trace().halted(log, stopped);
         }
-        cx.env.trace().finish(log, report, now)
+        // Taken out where it goes on, so that a trace that is held inside is moved once.
+        cx.env.trace().finish(core::mem::take(log), report, now)
     };
     match ended {
         Ok(output) => {

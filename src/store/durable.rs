@@ -18,7 +18,13 @@ use super::{
     Access, Begun, CheckpointError, Payload, Session, Store, StoreError, StoreErrorKind, Value, check_input,
     decode_input, decode_value,
 };
-use crate::{budget::LedgerError, never::Never, run::RunId, slot::Slot, text::Words};
+use crate::{
+    budget::LedgerError,
+    never::Never,
+    run::RunId,
+    slot::{Place, Slot},
+    text::Words,
+};
 
 /// Whether and where a run keeps its checkpoints: [`NoStore`] or [`Durable`].
 ///
@@ -66,6 +72,9 @@ pub trait Durability {
     /// Whether there is a store.
     const DURABLE: bool;
 
+    /// Whether nodes are answered for by a trace, in place of being run.
+    const REPLAYS: bool = false;
+
     /// As [`Store::slots_per_run`].
     fn slots_per_run(&self) -> Option<usize>;
 
@@ -89,6 +98,13 @@ pub trait Durability {
 
     /// As [`Session::holds`], with a proof of it.
     fn holds(session: &Self::Session<'_>, slot: Slot<'static>) -> Option<Self::Proof>;
+
+    /// Says that the node at this place is not run, since a trace answers for it.
+    #[inline(always)]
+    fn replayed(session: &Self::Session<'_>, at: Place) -> Option<Self::Proof> {
+        let _ = (session, at);
+        None
+    }
 
     /// As [`Session::outputs`].
     fn outputs(session: &Self::Session<'_>) -> usize;
@@ -175,6 +191,16 @@ pub trait Persist<T>: Durability {
     where
         Self: 'a;
 
+    /// The output, where it is there already.
+    #[inline(always)]
+    fn loaded<'l, 'a>(loading: &'l Self::Loading<'a, T>) -> Option<&'l T>
+    where
+        Self: 'a,
+    {
+        let _ = loading;
+        None
+    }
+
     /// Waits for the read. Stays pending when it is polled again after its end.
     fn poll_load<'a>(
         loading: Pin<&mut Self::Loading<'a, T>>,
@@ -218,6 +244,28 @@ pub enum StoreFault {
     },
     /// The pipeline has no node of the name that was asked for.
     UnknownNode(NodeName),
+    /// A trace cannot answer for a node.
+    #[cfg(feature = "json")]
+    Replay(ReplayFault),
+}
+
+/// Why a trace that is replayed cannot answer for a node.
+#[cfg(feature = "json")]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayFault {
+    /// It has no output of that node.
+    #[error("the trace has no output of this node")]
+    NotRecorded,
+    /// The node failed when it was recorded.
+    #[error("the node failed when it was recorded: {message}")]
+    Failed {
+        /// What the failure said.
+        message: alloc::string::String,
+    },
+    /// The recorded output is not of the type that the node yields now.
+    #[error("the recorded output is of another type than this node yields")]
+    OtherType(#[source] crate::value::DecodeError),
 }
 
 /// The id of a node that is not in the program. Without a heap it is cut to 40 bytes.
@@ -516,6 +564,14 @@ pub struct Held(());
 /// Says that something went wrong; the session knows what.
 #[derive(Debug)]
 pub struct Faulted(());
+
+impl Faulted {
+    /// What went wrong is noted in the session.
+    #[cfg(all(feature = "std", feature = "json"))]
+    pub(crate) fn noted() -> Self {
+        Self(())
+    }
+}
 
 /// A store, as the capability of a run.
 #[derive(Debug, Clone, Copy, Default)]

@@ -16,6 +16,8 @@ pub use codec::round_trip;
 pub use codec::{CheckpointError, CheckpointFault, FORMAT_VERSION, Payload, decode, encode, encoded_len};
 pub(crate) use codec::{Value, check_input, decode_input, decode_value, input_fingerprint};
 pub(crate) use durable::Hold;
+#[cfg(feature = "json")]
+pub use durable::ReplayFault;
 pub use durable::{
     Durability, Durable, Faulted, Held, LoadUnderWay, NoStore, NodeName, Nothing, Open, Persist, SaveUnderWay,
     StoreFault,
