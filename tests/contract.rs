@@ -41,11 +41,16 @@ fn broken<T>(halted: &Halted<Oops, T>) -> &ContractViolation {
 
 /// What the trace has, in order: node, attempt and message of a failure.
 fn events(trace: &Trace) -> Vec<(&str, u32, Option<&str>)> {
-    let message = |outcome| match outcome {
-        &Outcome::Failed { ref message, class } if class == FailureClass::Terminal => Some(message.as_str()),
-        _ => None,
-    };
-    trace.events().iter().map(|event| (event.node, event.attempt, message(&event.outcome))).collect()
+    trace
+        .events()
+        .iter()
+        .map(|event| match &event.outcome {
+            Outcome::Failed { message, class: FailureClass::Terminal } => {
+                (event.node, event.attempt, Some(&message[..]))
+            }
+            _ => (event.node, event.attempt, None),
+        })
+        .collect()
 }
 
 /// Python's runner raises out of `run` on bad input, with no result and no trace. Here it is a stop like any other.
