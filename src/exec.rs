@@ -533,7 +533,7 @@ impl RunInfo {
         self.said.find(halt.info.node, |said| match said {
             #[cfg(feature = "tokio")]
             Said::Panic(_) => matches!(halt.why, Why::Panicked),
-            Said::Contract(broken) => matches!(halt.why, Why::Contract { direction } if direction == broken.direction),
+            Said::Contract(broken) => halt.why.broken() == Some(broken.direction),
         })
     }
 }
@@ -566,7 +566,8 @@ impl fmt::Display for Halt {
             Why::Deadline { limit } => write!(f, "it took longer than its deadline of {limit:?}"),
             Why::Cancelled => f.write_str("a spawned node was cancelled"),
             Why::Panicked => f.write_str("a spawned node panicked"),
-            Why::Contract { direction } => write!(f, "the {direction} broke its contract"),
+            Why::BrokenInput => f.write_str("the input broke its contract"),
+            Why::BrokenOutput => f.write_str("the output broke its contract"),
             Why::Store => f.write_str("the store failed"),
             Why::Budget => f.write_str("the budget is used up"),
             Why::Account => f.write_str("what was spent cannot be booked"),
@@ -604,10 +605,11 @@ pub(crate) enum Why {
     /// The run knows what it said.
     #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "only nodes on tokio's pool catch panics"))]
     Panicked,
-    /// A value did not pass a check. The run knows what is wrong with it.
-    Contract {
-        direction: Direction,
-    },
+    /// An input did not pass a check. The run knows what is wrong with it. (Two reasons without fields, since one more with a
+    /// field of its own would cost every poll some copying.)
+    BrokenInput,
+    /// An output did not.
+    BrokenOutput,
     /// The session knows what went wrong.
     Store,
     /// The account knows which limit is reached.
@@ -623,7 +625,16 @@ impl Why {
             Self::TimedOut { .. } | Self::Deadline { .. } | Self::Cancelled | Self::Store | Self::Budget => {
                 FailureClass::Recoverable
             }
-            Self::Panicked | Self::Contract { .. } | Self::Account => FailureClass::Terminal,
+            Self::Panicked | Self::BrokenInput | Self::BrokenOutput | Self::Account => FailureClass::Terminal,
+        }
+    }
+
+    /// Which side of a contract was broken, if one was.
+    pub(crate) fn broken(self) -> Option<Direction> {
+        match self {
+            Self::BrokenInput => Some(Direction::Input),
+            Self::BrokenOutput => Some(Direction::Output),
+            _ => None,
         }
     }
 

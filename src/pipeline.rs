@@ -4,6 +4,8 @@ use core::{fmt, marker::PhantomData, time::Duration};
 
 #[cfg(feature = "tokio")]
 use crate::body::Spawnable;
+#[cfg(any(feature = "garde", feature = "tokio"))]
+use crate::into_node::Itself;
 #[cfg(feature = "garde")]
 use crate::valid::{Valid, Validated};
 use crate::{
@@ -13,7 +15,7 @@ use crate::{
     contract::Verdict,
     describe::{Description, Shown},
     exec::{Node, Walk},
-    into_node::{IntoBranch, IntoNode, Itself, Known, Piece, Same},
+    into_node::{IntoBranch, IntoNode, Known, Piece, Same},
     layer::{Budgeted, Deadline, FromStart, Inherit, Leaf, Policy, Skipped, Step, Stored, Unlimited},
     policy::PolicyMap,
 };

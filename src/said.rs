@@ -1,6 +1,8 @@
 //! What a run keeps of a stop that has more to say than fits into one.
 
-use core::mem::discriminant;
+#[cfg(feature = "alloc")]
+use alloc::boxed::Box;
+use core::mem::{ManuallyDrop, discriminant};
 
 #[cfg(feature = "tokio")]
 use crate::text::Words;
@@ -18,26 +20,26 @@ pub(crate) enum Said {
 
 /// What was said of each node, the first of each kind; on the heap where there is one, so that a run in which nothing goes wrong
 /// is no larger for it. Without a heap there is room for one, which is the first.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Notes(
-    #[cfg(feature = "alloc")] Option<alloc::boxed::Box<Note>>,
-    #[cfg(not(feature = "alloc"))] Option<Note>,
-);
+// Dropped by hand: the compiler's own way is a call, in every run, to find that there is nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct Notes(ManuallyDrop<Kept>);
+
+#[cfg(feature = "alloc")]
+type Kept = Option<Box<[Note]>>;
+#[cfg(not(feature = "alloc"))]
+type Kept = Option<Note>;
 
 #[derive(Debug, Clone)]
 struct Note {
     node: Option<&'static str>,
     said: Said,
-    /// What was said before.
-    #[cfg(feature = "alloc")]
-    before: Notes,
 }
 
 impl Notes {
     /// Nothing was said.
     #[inline(always)]
     pub(crate) const fn none() -> Self {
-        Self(None)
+        Self(ManuallyDrop::new(None))
     }
 
     /// Notes what was said of a node. Of two of one kind the first is kept.
@@ -48,8 +50,9 @@ impl Notes {
         }
         #[cfg(feature = "alloc")]
         {
-            let before = core::mem::take(self);
-            self.0 = Some(alloc::boxed::Box::new(Note { node, said, before }));
+            let mut notes = self.0.take().unwrap_or_default().into_vec();
+            notes.push(Note { node, said });
+            *self.0 = Some(notes.into_boxed_slice());
         }
         #[cfg(not(feature = "alloc"))]
         self.0.get_or_insert(Note { node, said });
@@ -62,22 +65,27 @@ impl Notes {
             (Some(node), Some(other)) => same_id(node, other),
             (node, other) => node == other,
         };
-        let mut next = Some(self);
-        while let Some(note) = next.and_then(|notes| notes.0.as_ref()) {
-            if same(note.node) && is(&note.said) {
-                return Some(&note.said);
-            }
-            #[cfg(feature = "alloc")]
-            {
-                next = Some(&note.before);
-            }
-            #[cfg(not(feature = "alloc"))]
-            {
-                next = None;
-            }
-        }
-        None
+        #[cfg(feature = "alloc")]
+        let notes = self.0.as_deref().unwrap_or_default();
+        #[cfg(not(feature = "alloc"))]
+        let notes = self.0.as_slice();
+        notes.iter().find(|note| same(note.node) && is(&note.said)).map(|note| &note.said)
     }
+}
+
+impl Drop for Notes {
+    #[inline(always)]
+    fn drop(&mut self) {
+        if self.0.is_some() {
+            forget(&mut self.0);
+        }
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn forget(notes: &mut Kept) {
+    *notes = None;
 }
 
 #[cfg(test)]

@@ -117,11 +117,11 @@ fn stop<B: Node>(body: &B, direction: Direction, at: Place) -> Halt {
     let mut ends = Ends([None; 2]);
     body.walk(&mut ends);
     let [first, last] = ends.0;
-    let id = match direction {
-        Direction::Input => first,
-        Direction::Output => last,
+    let (id, why) = match direction {
+        Direction::Input => (first, Why::BrokenInput),
+        Direction::Output => (last, Why::BrokenOutput),
     };
-    let mut halt = Halt::new(Why::Contract { direction });
+    let mut halt = Halt::new(why);
     Full::place(&mut halt, id.map_or(at, |id| at.with_id(id, id)));
     halt
 }

@@ -125,11 +125,8 @@ impl<E> Cause<E> {
                 Some(Said::Panic(words)) => words.clone(),
                 _ => Words::none(),
             })),
-            (Why::Contract { direction }, _) => Self::Contract(match said {
-                Some(Said::Contract(broken)) => broken.clone(),
-                // Without a heap there is room for one, and it was of another node.
-                _ => ContractViolation::new(direction, Violation::new("no room was left to say why")),
-            }),
+            (Why::BrokenInput, _) => Self::broken(Direction::Input, said),
+            (Why::BrokenOutput, _) => Self::broken(Direction::Output, said),
             (Why::Store, Some(StoreFault::Checkpoint(error))) => Self::Checkpoint(error),
             (Why::Store, Some(StoreFault::OtherInput)) => Self::OtherInput,
             (Why::Store, Some(StoreFault::OtherPipeline { stored, now })) => Self::OtherPipeline { stored, now },
@@ -140,6 +137,15 @@ impl<E> Cause<E> {
             // A fault is always noted where it arises.
             (Why::Store, None) => Self::Store(StoreError::new(StoreErrorKind::Unavailable)),
         }
+    }
+
+    #[cold]
+    fn broken(direction: Direction, said: Option<&Said>) -> Self {
+        Self::Contract(match said {
+            Some(Said::Contract(broken)) => broken.clone(),
+            // Without a heap there is room for one, and it was of another node.
+            _ => ContractViolation::new(direction, Violation::new("no room was left to say why")),
+        })
     }
 
     /// What a stop means that is not a node's own error.
