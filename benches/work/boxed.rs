@@ -6,10 +6,10 @@ use stroma::Now;
 use tokio::time::Sleep;
 
 use super::{
-    Failed, Payload, Ticks, block_on,
-    by_hand::{Outcome, Ring, Runs, Slots},
+    Failed, Payload, Tally, Ticks, block_on,
+    by_hand::{Account, Outcome, Ring, Runs, Slots, Spent},
     repeat, step,
-    with_stroma::{LIMIT, RETRIES},
+    with_stroma::{COST, LIMIT, RETRIES, TOKENS},
 };
 
 type Boxed<P> = Pin<Box<dyn Future<Output = Result<P, Failed>> + Send>>;
@@ -138,7 +138,7 @@ pub(crate) fn seq8_trace<P: Payload + Send>(n: u64) -> u64 {
             let began = clock.now();
             match node(x).await {
                 Ok(out) => {
-                    ring.add(id, began, clock.now(), Outcome::Succeeded);
+                    ring.add(id, began, clock.now(), Spent::default(), Outcome::Succeeded);
                     x = out;
                 }
                 Err(error) => {
@@ -154,6 +154,67 @@ pub(crate) fn seq8_trace<P: Payload + Send>(n: u64) -> u64 {
     repeat(n, |input: P| {
         let (output, ring) = block_on(run(&nodes, &clock, input)).unwrap();
         black_box(&ring);
+        output
+    })
+}
+
+/// Eight nodes in a list with everything on, the hooks in a list as well.
+#[inline(never)]
+pub(crate) fn seq8_full<P: Payload + Send>(n: u64) -> u64 {
+    type Hook<'h> = Box<dyn Fn(Option<Duration>) + 'h>;
+    async fn run<P: Payload>(
+        nodes: &[(&'static str, Node<P>)],
+        hooks: &[Hook<'_>],
+        clock: &Ticks,
+        account: &Account,
+        slots: &mut Slots,
+        mut x: P,
+    ) -> Result<(P, Ring), Failed> {
+        slots.put(0, Some(7), &x)?;
+        let mut ring = Ring::new(clock.now());
+        for (at, (id, node)) in nodes.iter().enumerate() {
+            if account.used_up() {
+                return Err(Failed);
+            }
+            let began = clock.now();
+            hooks.iter().for_each(|hook| hook(None));
+            x = node(x).await?;
+            let now = clock.now();
+            ring.add(id, began, now, account.recent(), Outcome::Succeeded);
+            hooks.iter().for_each(|hook| hook(Some(now.saturating_sub(began))));
+            let over = account.overrun();
+            let mut ledger = [0; 64];
+            let len = account.write(now, &mut ledger);
+            slots.put(at + 1, None, &x)?;
+            slots.keep(&ledger[..len]);
+            if over {
+                return Err(Failed);
+            }
+        }
+        Ok((x, ring))
+    }
+    let (retries, limit) = black_box((RETRIES, LIMIT));
+    let tried = eight().into_iter().map(|node| tried(node, retries, limit));
+    let nodes: Vec<_> = ["n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8"].into_iter().zip(tried).collect();
+    let tallies = [Tally::default(), Tally::default(), Tally::default()];
+    let hooks: Vec<Hook<'_>> = tallies
+        .iter()
+        .map(|tally| {
+            Box::new(move |took: Option<Duration>| match took {
+                None => tally.begin(),
+                Some(took) => tally.succeed(took),
+            }) as Hook<'_>
+        })
+        .collect();
+    let (clock, runs, limits) = (Ticks::default(), Runs::new(), black_box((TOKENS, COST.as_picodollars())));
+    let mut id = 0;
+    repeat(n, |input: P| {
+        id += 1;
+        let mut hold = runs.open(stroma::RunId::from_u128(id)).unwrap();
+        let account = Account::new(limits, clock.now());
+        let (output, ring) = block_on(run(&nodes, &hooks, &clock, &account, &mut hold.slots, input)).unwrap();
+        hold.finished = true;
+        black_box((&ring, account.total(clock.now())));
         output
     })
 }

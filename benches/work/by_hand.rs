@@ -1,14 +1,22 @@
 //! The same work by hand.
 
-use std::{fmt::Write, future::Future, hint::black_box, pin::pin, task::Poll, time::Duration};
+use std::{
+    fmt::Write,
+    future::Future,
+    hint::black_box,
+    pin::pin,
+    sync::atomic::{AtomicBool, Ordering},
+    task::Poll,
+    time::Duration,
+};
 
 use postcard_schema::key::Key;
 use stroma::{Failure, FailureClass, Now, RunId};
 use tokio::time::Sleep;
 
 use super::{
-    Failed, Payload, Ticks, block_on, repeat, step,
-    with_stroma::{EVENTS, LIMIT, RETRIES},
+    Failed, Payload, Tally, Ticks, block_on, repeat, step,
+    with_stroma::{COST, EVENTS, LIMIT, RETRIES, TOKENS},
 };
 
 /// Eight nodes.
@@ -117,7 +125,7 @@ pub(crate) struct Hold<'a> {
 impl Runs {
     pub(crate) fn new() -> Self {
         let record = Record { id: RunId::from_u128(u128::MAX), held: false, finished: true };
-        let slots = Slots { lens: [0; 9], bytes: [[0; 192]; 9] };
+        let slots = Slots { lens: [0; 9], bytes: [[0; 192]; 9], ledger: [0; 64], ledger_len: 0 };
         Self { records: spin::Mutex::new([record]), slots: [spin::Mutex::new(slots)] }
     }
 
@@ -155,10 +163,12 @@ impl Drop for Hold<'_> {
     }
 }
 
-/// The slots of one run: the input and eight outputs.
+/// The slots of one run: the input and eight outputs; and its ledger.
 pub(crate) struct Slots {
     lens: [u16; 9],
     bytes: [[u8; 192]; 9],
+    ledger: [u8; 64],
+    ledger_len: usize,
 }
 
 impl Slots {
@@ -205,6 +215,12 @@ impl Slots {
 
     fn clear(&mut self) {
         self.lens = [0; 9];
+        self.ledger_len = 0;
+    }
+
+    pub(crate) fn keep(&mut self, ledger: &[u8]) {
+        self.ledger[..ledger.len()].copy_from_slice(ledger);
+        self.ledger_len = ledger.len();
     }
 }
 
@@ -303,6 +319,15 @@ pub(crate) struct Event {
     attempt: u32,
     start: Duration,
     outcome: Outcome,
+    spent: Spent,
+}
+
+/// What was spent.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Spent {
+    tokens: u64,
+    cost: u64,
+    unpriced: u64,
     took: Duration,
 }
 
@@ -326,7 +351,15 @@ impl Ring {
     }
 
     #[inline(always)]
-    pub(crate) fn add(&mut self, node: &'static str, began: Duration, now: Duration, outcome: Outcome) {
+    pub(crate) fn add(
+        &mut self,
+        node: &'static str,
+        began: Duration,
+        now: Duration,
+        mut spent: Spent,
+        outcome: Outcome,
+    ) {
+        spent.took = now.saturating_sub(began);
         if self.events.is_full() {
             self.dropped = self.dropped.wrapping_add(1);
         }
@@ -336,7 +369,7 @@ impl Ring {
             attempt: 1,
             start: began.saturating_sub(self.started),
             outcome,
-            took: now.saturating_sub(began),
+            spent,
         });
     }
 
@@ -344,7 +377,7 @@ impl Ring {
     pub(crate) fn failed(&mut self, node: &'static str, began: Duration, now: Duration, error: &Failed) {
         let mut message = heapless::String::new();
         let _ = write!(message, "{error}");
-        self.add(node, began, now, Outcome::Failed { class: error.class(), message });
+        self.add(node, began, now, Spent::default(), Outcome::Failed { class: error.class(), message });
     }
 }
 
@@ -354,7 +387,7 @@ macro_rules! traced {
         let began = $clock.now();
         match $step.await {
             Ok(x) => {
-                $ring.add($node, began, $clock.now(), Outcome::Succeeded);
+                $ring.add($node, began, $clock.now(), Spent::default(), Outcome::Succeeded);
                 x
             }
             Err(error) => {
@@ -390,6 +423,175 @@ pub(crate) fn seq8_trace<P: Payload>(n: u64) -> u64 {
         black_box(&ring);
         done.output()
     })
+}
+
+/// What a run has spent and reserved, and may spend; nodes could share it.
+pub(crate) struct Account {
+    books: spin::Mutex<Books>,
+    news: AtomicBool,
+    started: Duration,
+}
+
+struct Books {
+    tokens: [u64; 3],
+    cost: [u64; 3],
+    unpriced: u64,
+    told: [u64; 3],
+}
+
+impl Account {
+    pub(crate) fn new(limits: (u64, u64), started: Duration) -> Self {
+        let books = Books { tokens: [0, 0, limits.0], cost: [0, 0, limits.1], unpriced: 0, told: [0; 3] };
+        Self { books: spin::Mutex::new(books), news: AtomicBool::new(false), started }
+    }
+
+    /// Whether nothing may begin any more.
+    pub(crate) fn used_up(&self) -> bool {
+        let books = self.books.lock();
+        books.tokens[0] >= books.tokens[2] || books.cost[0] >= books.cost[2]
+    }
+
+    /// Whether more was spent than may be.
+    pub(crate) fn overrun(&self) -> bool {
+        let books = self.books.lock();
+        books.tokens[0] > books.tokens[2] || books.cost[0] > books.cost[2]
+    }
+
+    /// What was spent since the last call.
+    #[inline(always)]
+    pub(crate) fn recent(&self) -> Spent {
+        if !self.news.load(Ordering::Acquire) {
+            return Spent::default();
+        }
+        self.news.store(false, Ordering::Release);
+        let mut books = self.books.lock();
+        let now = [books.tokens[0], books.cost[0], books.unpriced];
+        let told = std::mem::replace(&mut books.told, now);
+        Spent { tokens: now[0] - told[0], cost: now[1] - told[1], unpriced: now[2] - told[2], took: Duration::ZERO }
+    }
+
+    pub(crate) fn total(&self, now: Duration) -> Spent {
+        let books = self.books.lock();
+        let took = now.saturating_sub(self.started);
+        Spent { tokens: books.tokens[0], cost: books.cost[0], unpriced: books.unpriced, took }
+    }
+
+    /// The same bytes as stroma's: a first byte, then each number as its length and so many bytes.
+    pub(crate) fn write(&self, now: Duration, buffer: &mut [u8; 64]) -> usize {
+        let Spent { tokens, cost, unpriced, took } = self.total(now);
+        buffer[0] = 0x10;
+        let mut at = 1;
+        for number in [tokens, cost, unpriced, took.as_micros() as u64] {
+            let len = (8 - number.leading_zeros() as usize / 8) * usize::from(number != 0);
+            buffer[at] = len as u8;
+            buffer[at + 1..at + 1 + len].copy_from_slice(&number.to_le_bytes()[..len]);
+            at += 1 + len;
+        }
+        at
+    }
+}
+
+/// What a run with everything on has.
+struct Everything<'a> {
+    clock: &'a Ticks,
+    hooks: [&'a Tally; 3],
+    hold: Hold<'a>,
+    ring: Ring,
+    account: &'a Account,
+    retries: u32,
+    limit: Duration,
+}
+
+impl Everything<'_> {
+    /// A node: checked, hooked, tried, traced and kept.
+    #[inline(always)]
+    async fn node<P: Payload>(&mut self, slot: usize, id: &'static str, input: P) -> Result<P, Failed> {
+        let (mut failed, mut timed_out) = (0, 0);
+        loop {
+            if self.account.used_up() {
+                return Err(Failed);
+            }
+            let began = self.clock.now();
+            self.hooks.iter().for_each(|hook| hook.begin());
+            let ended = within(self.limit, step(input.clone())).await;
+            let (now, spent) = (self.clock.now(), self.account.recent());
+            match ended {
+                Ok(out) => {
+                    self.ring.add(id, began, now, spent, Outcome::Succeeded);
+                    self.hooks.iter().for_each(|hook| hook.succeed(now.saturating_sub(began)));
+                    let over = self.account.overrun();
+                    let mut ledger = [0; 64];
+                    let len = self.account.write(now, &mut ledger);
+                    self.hold.slots.put(slot, None, &out)?;
+                    self.hold.slots.keep(&ledger[..len]);
+                    return if over { Err(Failed) } else { Ok(out) };
+                }
+                Err(stopped) => {
+                    self.ring.failed(id, began, now, &Failed);
+                    self.hooks.iter().for_each(|hook| hook.fail());
+                    match stopped {
+                        Stopped::Failed if failed < self.retries => failed += 1,
+                        Stopped::TimedOut if timed_out < self.retries => timed_out += 1,
+                        _ => return Err(Failed),
+                    }
+                }
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+/// Eight nodes with everything on.
+#[inline(never)]
+pub(crate) fn seq8_full<P: Payload>(n: u64) -> u64 {
+    struct Setting<'a> {
+        runs: &'a Runs,
+        clock: &'a Ticks,
+        hooks: [&'a Tally; 3],
+        limits: (u64, u64),
+        retries: u32,
+        limit: Duration,
+        shape: u64,
+    }
+    async fn run<P: Payload>(set: &Setting<'_>, id: RunId, input: P) -> Result<(Done<P>, Ring, Spent), Failed> {
+        let started = set.clock.now();
+        let account = Account::new(set.limits, started);
+        let mut hold = set.runs.open(id)?;
+        hold.slots.put(0, Some(set.shape), &input)?;
+        let Setting { clock, hooks, retries, limit, .. } = *set;
+        let mut all = Everything { clock, hooks, hold, ring: Ring::new(started), account: &account, retries, limit };
+        let x = all.node(1, "n1", input).await?;
+        let x = all.node(2, "n2", x).await?;
+        let x = all.node(3, "n3", x).await?;
+        let x = all.node(4, "n4", x).await?;
+        let x = all.node(5, "n5", x).await?;
+        let x = all.node(6, "n6", x).await?;
+        let x = all.node(7, "n7", x).await?;
+        let x = all.node(8, "n8", x).await?;
+        all.hold.finished = true;
+        let spent = account.total(set.clock.now());
+        Ok((Done { output: x, id, resumed: false, restored: 0, took: spent.took }, all.ring, spent))
+    }
+    let (first, second, third) = (Tally::default(), Tally::default(), Tally::default());
+    let (retries, limit) = black_box((RETRIES, LIMIT));
+    let set = Setting {
+        runs: &Runs::new(),
+        clock: &Ticks::default(),
+        hooks: [&first, &second, &third],
+        limits: black_box((TOKENS, COST.as_picodollars())),
+        retries,
+        limit,
+        shape: black_box(7),
+    };
+    let mut id = 0;
+    let sum = repeat(n, |input: P| {
+        id += 1;
+        let (done, ring, spent) = block_on(run(&set, RunId::from_u128(id), input)).unwrap();
+        black_box((&ring, &spent));
+        done.output()
+    });
+    black_box((&first, &second, &third));
+    sum
 }
 
 /// Two branches, both polled whenever one of them may go on.

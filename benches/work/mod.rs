@@ -19,7 +19,7 @@ use std::{
 
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
-use stroma::{Clock, Failure, Now};
+use stroma::{Attempt, Clock, Failure, Hooks, Now, Succeeded};
 
 /// The error of every node; none of them fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +104,47 @@ pub(crate) fn repeat<P: Payload>(n: u64, mut run: impl FnMut(P) -> P) -> u64 {
         sum = sum.wrapping_add(run(black_box(P::of(i))).sum());
     }
     sum
+}
+
+/// What a hook counts: attempts begun, seconds of those that succeeded, and failures.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    begun: Cell<u64>,
+    seconds: Cell<u64>,
+    failed: Cell<u64>,
+}
+
+impl Tally {
+    #[inline(always)]
+    pub(crate) fn begin(&self) {
+        self.begun.set(self.begun.get().wrapping_add(1));
+    }
+
+    #[inline(always)]
+    pub(crate) fn succeed(&self, took: Duration) {
+        self.seconds.set(self.seconds.get().wrapping_add(took.as_secs()));
+    }
+
+    #[inline(always)]
+    pub(crate) fn fail(&self) {
+        self.failed.set(self.failed.get().wrapping_add(1));
+    }
+}
+
+impl<In, Out, Er> Hooks<In, Out, Er> for &Tally {
+    #[inline(always)]
+    fn on_start(&self, _: Attempt<'_>, _: Option<&In>) {
+        self.begin();
+    }
+
+    #[inline(always)]
+    fn on_success(&self, _: Attempt<'_>, succeeded: Succeeded<'_, Out>) {
+        self.succeed(succeeded.spent.time);
+    }
+
+    fn on_failure(&self, _: Attempt<'_>, _: stroma::Failed<'_, Er>) {
+        self.fail();
+    }
 }
 
 /// A clock that goes on by a second each time it is asked: cheap, so that what is around it shows.

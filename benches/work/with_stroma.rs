@@ -3,12 +3,12 @@
 use std::{hint::black_box, time::Duration};
 
 use stroma::{
-    Backoff, PolicyMap, RingTrace, RunId, Runner, Slot, TokioClock, node, par,
+    Backoff, Budget, PolicyMap, RingTrace, RunId, Runner, Slot, TokioClock, Usd, node, par,
     parts::Never,
     store::{Access, Begun, Encode, MemoryStore, Session, Store, StoreError},
 };
 
-use super::{Payload, Ticks, block_on, repeat, step};
+use super::{Payload, Tally, Ticks, block_on, repeat, step};
 
 macro_rules! seq8 {
     ($p:ty $(, $layer:ident($($arg:expr),*))*) => {
@@ -85,6 +85,34 @@ pub(crate) fn seq8_memory<P: Payload>(n: u64) -> u64 {
         id += 1;
         block_on(runner.run_as(RunId::from_u128(id), input)).unwrap().output
     })
+}
+
+/// The limits of the group with everything on, which are not reached.
+pub(crate) const TOKENS: u64 = 1_000_000;
+/// The limit of money.
+pub(crate) const COST: Usd = Usd::dollars(10);
+
+/// Eight nodes with everything on: retry, time-out, budget, three hooks, trace, and checkpoints in memory.
+#[inline(never)]
+pub(crate) fn seq8_full<P: Payload>(n: u64) -> u64 {
+    let (first, second, third) = (Tally::default(), Tally::default(), Tally::default());
+    let runner = Runner::new(seq8!(P, retry(black_box(POLICY)), timeout(black_box(LIMIT))))
+        .with_clock(Ticks::default())
+        .with_budget(black_box(Budget::unlimited().tokens(TOKENS).cost(COST)))
+        .with_hooks((&first, &second, &third))
+        .with_trace(RingTrace::<EVENTS>::new())
+        .with_store(Memory::new())
+        .build()
+        .unwrap();
+    let mut id = 0;
+    let sum = repeat(n, |input: P| {
+        id += 1;
+        let done = block_on(runner.run_as(RunId::from_u128(id), input)).unwrap();
+        black_box((&done.report, &done.trace));
+        done.output
+    });
+    black_box((&first, &second, &third));
+    sum
 }
 
 /// A store that does not keep the output of the last node, so that a run can be gone on with at that node again and again.
