@@ -308,12 +308,8 @@ type Next<'a, N, E> = Result<PhaseOf<'a, N, E>, FaultOf<E>>;
 impl<'a, N: Exec<E>, E: Env> Run<'a, N, E> {
     #[inline(always)]
     fn new(runner: &'a Runner<N, E>, run: RunOf<E>, how: How<'a, N::In, ProofOf<E>>) -> Self {
-        // Made in its place: a trace that is held inside is not to be moved.
-        Self {
-            runner,
-            phase: Phase::Begin { how },
-            local: Local { session: Default::default(), run, log: Default::default() },
-        }
+        let local = Local { session: Default::default(), run, log: Default::default() };
+        Self { runner, local, phase: Phase::Begin { how } }
     }
 }
 
@@ -354,9 +350,8 @@ where
     E::Detail: Outcomes<N::Out, N::Error, <E::Trace as Tracer>::Finished>,
 {
     let now = cx.now();
-    let log = &mut local.log;
-    // Taken out where it goes on, so that a trace that is held inside is moved once.
-    let finish = |report: Option<&Report>| cx.env.trace().finish(core::mem::take(log), report, now);
+    let log = core::mem::take(&mut local.log);
+    let finish = |report: Option<&Report>| cx.env.trace().finish(log, report, now);
     match ended {
         Ok(output) => {
             E::Store::finished(&mut local.session);
