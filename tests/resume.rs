@@ -925,11 +925,18 @@ async fn the_trace_says_what_was_restored_and_what_ran() {
             Outcome::Restored => "restored",
             _ => "?",
         };
-        trace.events().iter().map(|event| (event.node, event.attempt, kind(&event.outcome))).collect::<Vec<_>>()
+        trace
+            .events()
+            .iter()
+            .map(|event| (event.node.to_string(), event.attempt, kind(&event.outcome)))
+            .collect::<Vec<_>>()
     };
-    assert_eq!(seen(&halted.trace), [("a", 1, "succeeded"), ("b", 1, "failed")]);
+    assert_eq!(seen(&halted.trace), [("a".to_owned(), 1, "succeeded"), ("b".to_owned(), 1, "failed")]);
     let done = runner.resume(id()).await.unwrap();
-    assert_eq!(seen(&done.trace), [("a", 0, "restored"), ("b", 1, "succeeded"), ("c", 1, "succeeded")]);
+    assert_eq!(
+        seen(&done.trace),
+        [("a".to_owned(), 0, "restored"), ("b".to_owned(), 1, "succeeded"), ("c".to_owned(), 1, "succeeded")]
+    );
 }
 
 #[tokio::test]
