@@ -248,7 +248,7 @@ fn a_ring_records_events_failures_and_values_without_a_heap() {
     let calls = AtomicU64::new(0);
     let flaky = async |x: u64| {
         pause().await;
-        if calls.fetch_add(1, Ordering::Relaxed) % 2 == 0 { Err(Fail) } else { Ok(x) }
+        if calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) { Err(Fail) } else { Ok(x) }
     };
     let flaky = node("flaky", flaky).retry(PolicyMap::never().recoverable(1, Backoff::none()));
     let runner = Runner::new(node("add", add).then(flaky).then(node("last", add)))
