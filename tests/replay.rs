@@ -165,7 +165,7 @@ async fn a_node_without_a_recorded_output_halts_and_is_not_called() {
     let halted = changed.replay(&recorded).run().await.unwrap();
     assert_eq!(calls.take(), []);
     assert_eq!(halted.differences.len(), 1, "{:?}", halted.differences);
-    assert_eq!(halted.differences[0].to_string(), "`report`, attempt 0, event: succeeded | nothing");
+    assert_eq!(halted.differences[0].to_string(), "`report`, event: succeeded | nothing");
     let halted = halted.ended.unwrap_err();
     assert_eq!((halted.node, &halted.cause), (Some("summary"), &Cause::Replay(ReplayFault::NotRecorded)));
     let line = halted.to_string();
@@ -230,7 +230,7 @@ async fn a_recorded_failure_halts_at_its_node_unless_it_is_live() {
     let replayed = mended.replay(&recorded).live(["last"]).run().await.unwrap();
     assert_eq!((calls.take(), replayed.ended.as_ref().unwrap().output), (vec![("last", 1)], 4));
     let lines: Vec<_> = replayed.differences.iter().map(ToString::to_string).collect();
-    assert_eq!(lines, ["`last`, attempt 0, outcome: failed | succeeded", "`last`, attempt 0, output: nothing | 4"]);
+    assert_eq!(lines, ["`last`, outcome: failed | succeeded", "`last`, output: nothing | 4"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -339,7 +339,7 @@ async fn iterations_of_a_loop_answer_each_for_itself() {
     let replayed = changed.replay(&done.trace).live(["grow"]).run().await.unwrap();
     assert_eq!(calls.take(), [("grow", 3)]);
     let lines: Vec<_> = replayed.differences.iter().map(ToString::to_string).collect();
-    assert_eq!(lines[..2], ["`grow` #1, attempt 0, output: 2 | 3", "`add` #1, attempt 0, input: 2 | 3"]);
+    assert_eq!(lines[..2], ["`grow` #1, output: 2 | 3", "`add` #1, input: 2 | 3"]);
     // `add` answers as before, so each iteration begins as it was recorded.
     let diverged: Vec<_> = lines.iter().filter(|line| line.contains("input")).collect();
     assert_eq!(diverged.len(), 3, "{lines:?}");

@@ -37,7 +37,7 @@ pub struct Difference {
     pub node: String,
     /// The iteration or element; 0 outside of loops and collections.
     pub instance: u32,
-    /// The attempt.
+    /// The attempt; 0 for a node that was not run again, and where a replay is compared, which leaves attempts out.
     pub attempt: u32,
     /// Which of several such events it is, from 1.
     pub occurrence: u32,
@@ -92,7 +92,9 @@ impl fmt::Display for Difference {
         if self.instance != 0 {
             write!(f, " #{}", self.instance)?;
         }
-        write!(f, ", attempt {}", self.attempt)?;
+        if self.attempt != 0 {
+            write!(f, ", attempt {}", self.attempt)?;
+        }
         if self.occurrence != 1 {
             write!(f, " (the {}. such)", self.occurrence)?;
         }

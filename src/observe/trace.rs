@@ -160,7 +160,7 @@ impl Log {
     }
 
     /// Adds an attempt that ended.
-    #[inline]
+    #[inline(always)]
     pub(super) fn add(&mut self, ended: Ended<'_>, began: Duration, outcome: Outcome) -> Option<&mut Event> {
         let took = ended.now.saturating_sub(began);
         if self.events.is_empty() {
@@ -222,10 +222,12 @@ impl Tracer for ListTrace {
 }
 
 impl<In, Out, Er: Told> Record<In, Out, Er> for ListTrace {
+    #[inline(always)]
     fn started(&self, _: &mut Log, _: Attempt<'_>, (): &(), now: Duration, _: Option<&In>) -> Duration {
         now
     }
 
+    #[inline(always)]
     fn succeeded(&self, log: &mut Log, ended: Ended<'_>, mark: &mut Duration, _: &Out) {
         log.add(ended, *mark, Outcome::Succeeded);
     }

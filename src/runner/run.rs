@@ -351,12 +351,8 @@ type Next<'a, N, E> = Result<PhaseOf<'a, N, E>, FaultOf<E>>;
 impl<'a, N: Exec<E>, E: Env> Run<'a, N, E> {
     #[inline(always)]
     fn new(runner: &'a Runner<N, E>, run: RunOf<E>, how: How<'a, N::In, ProofOf<E>>) -> Self {
-        // Made in its place: a trace that is held inside is not to be moved.
-        Self {
-            runner,
-            phase: Phase::Begin { how },
-            local: Local { session: Default::default(), run, log: Default::default(), book: Default::default() },
-        }
+        let local = Local { session: Default::default(), run, log: Default::default(), book: Default::default() };
+        Self { runner, local, phase: Phase::Begin { how } }
     }
 }
 
@@ -413,13 +409,12 @@ where
 {
     let now = cx.now();
     let spent = E::Budget::spent(&local.book, now, E::Detail::took(&local.run, now));
-    let log = &mut local.log;
+    let mut log = core::mem::take(&mut local.log);
     let finish = |report: Option<&Report>, stopped: Option<Stopped<'_>>| {
         if let Some(stopped) = stopped {
-            cx.env.trace().halted(log, stopped);
+            cx.env.trace().halted(&mut log, stopped);
         }
-        // Taken out where it goes on, so that a trace that is held inside is moved once.
-        cx.env.trace().finish(core::mem::take(log), report, now)
+        cx.env.trace().finish(log, report, now)
     };
     match ended {
         Ok(output) => {
