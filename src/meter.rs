@@ -7,10 +7,11 @@ use core::{convert::Infallible, time::Duration};
 
 use crate::{
     budget::{
-        Accounts, AccountsError, Amount, Budget, LEDGER_MAX, Ledger, LedgerError, Ledgers, Lent, Scope, SpendError,
-        Spender,
+        Accounts, AccountsError, Amount, Budget, LEDGER_MAX, Ledger, LedgerError, Ledgers, Lent, SHORT, Scope,
+        SpendError, Spender,
     },
     report::Spent,
+    slot::Place,
     store::{Hold, Nothing},
 };
 
@@ -33,8 +34,13 @@ pub trait Meter: Sized {
     /// Room for something that only such a run can need.
     type Hold<T>: Hold<T>;
 
-    /// The bytes of a ledger on the way to the store.
-    type Bytes: AsRef<[u8]>;
+    /// Room for a ledger on the way to the store.
+    type Room: Default;
+
+    /// What the run spends from, to be looked at.
+    type Ledger<'a>: Copy
+    where
+        Self: 'a;
 
     /// Whether runs keep account.
     const METERED: bool;
@@ -67,16 +73,16 @@ pub trait Meter: Sized {
     fn before(book: &mut Self::Book<'_>, scope: Scope, now: Duration) -> Option<Self::Over>;
 
     /// An attempt was polled, or its future was dropped: what it did in between goes on its tab.
-    fn polled(book: &mut Self::Book<'_>, tab: &mut Self::Tab);
+    fn polled(book: &mut Self::Book<'_>, at: Place, tab: &mut Self::Tab);
 
     /// Says that the future of an attempt is gone, where that makes a difference.
     fn gone() -> Option<Self::Gone>;
 
     /// Whether the run has to stop after an attempt that succeeded.
-    fn succeeded(book: &mut Self::Book<'_>, tab: &mut Self::Tab, scope: Scope, now: Duration) -> Option<Self::Over>;
+    fn succeeded(book: &mut Self::Book<'_>, tab: &mut Self::Tab, at: Place, now: Duration) -> Option<Self::Over>;
 
     /// Whether an attempt that failed was refused what it wanted to spend.
-    fn failed(book: &mut Self::Book<'_>, tab: &mut Self::Tab) -> Option<Self::Over>;
+    fn failed(book: &mut Self::Book<'_>, at: Place, tab: &mut Self::Tab) -> Option<Self::Over>;
 
     /// What an attempt spent; its time is not in it.
     fn tab(tab: &Self::Tab) -> Spent;
@@ -84,8 +90,11 @@ pub trait Meter: Sized {
     /// What the run spent, this part of it having taken `took`.
     fn spent(book: &Self::Book<'_>, now: Duration, took: Duration) -> Spent;
 
-    /// The ledger as it is stored.
-    fn bytes(book: &Self::Book<'_>, now: Duration) -> Self::Bytes;
+    /// What the run spends from.
+    fn ledger<'a>(book: &Self::Book<'a>) -> Self::Ledger<'a>;
+
+    /// The ledger as it is stored, written into the room for it.
+    fn bytes<'r>(ledger: Self::Ledger<'_>, now: Duration, room: &'r mut Self::Room) -> &'r [u8];
 
     /// Why the run has to stop.
     fn take_fault(book: &mut Self::Book<'_>) -> Option<SpendError>;
@@ -115,24 +124,14 @@ pub trait Metered: Meter {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoBudget;
 
-/// No bytes: nothing is stored.
-#[derive(Debug, Clone, Copy)]
-pub struct NoBytes;
-
-impl AsRef<[u8]> for NoBytes {
-    #[inline(always)]
-    fn as_ref(&self) -> &[u8] {
-        &[]
-    }
-}
-
 impl Meter for NoBudget {
     type Book<'a> = ();
     type Tab = ();
     type Over = Infallible;
     type Gone = Infallible;
     type Hold<T> = Nothing<T>;
-    type Bytes = NoBytes;
+    type Room = ();
+    type Ledger<'a> = ();
 
     const METERED: bool = false;
 
@@ -170,7 +169,7 @@ impl Meter for NoBudget {
     }
 
     #[inline(always)]
-    fn polled((): &mut (), (): &mut ()) {}
+    fn polled((): &mut (), _: Place, (): &mut ()) {}
 
     #[inline(always)]
     fn gone() -> Option<Infallible> {
@@ -178,12 +177,12 @@ impl Meter for NoBudget {
     }
 
     #[inline(always)]
-    fn succeeded((): &mut (), (): &mut (), _: Scope, _: Duration) -> Option<Infallible> {
+    fn succeeded((): &mut (), (): &mut (), _: Place, _: Duration) -> Option<Infallible> {
         None
     }
 
     #[inline(always)]
-    fn failed((): &mut (), (): &mut ()) -> Option<Infallible> {
+    fn failed((): &mut (), _: Place, (): &mut ()) -> Option<Infallible> {
         None
     }
 
@@ -198,8 +197,11 @@ impl Meter for NoBudget {
     }
 
     #[inline(always)]
-    fn bytes((): &(), _: Duration) -> NoBytes {
-        NoBytes
+    fn ledger<'a>(_: &Self::Book<'a>) -> Self::Ledger<'a> {}
+
+    #[inline(always)]
+    fn bytes((): (), _: Duration, (): &mut ()) -> &[u8] {
+        &[]
     }
 
     #[inline(always)]
@@ -242,6 +244,16 @@ impl<'a> Book<'a> {
         self.open.as_ref().map(|(lent, _)| lent.ledger())
     }
 
+    /// What was noted of an attempt that succeeded: only what went wrong with what it spent matters, and its limits, and what it was
+    /// refused and did without does not.
+    #[cold]
+    fn noted(&mut self, ledger: &Ledger, at: Place, tab: &Tab, now: Duration) -> Option<Overspent> {
+        let fault = tab.fault.then(|| ledger.take_note(spot(at), false)).flatten();
+        ledger.forget_notes(spot(at));
+        let exceeded = || ledger.overrun(at.scope, now).map(SpendError::Exceeded);
+        Some(self.fault(fault.or_else(exceeded)?))
+    }
+
     #[cold]
     fn fault(&mut self, fault: SpendError) -> Overspent {
         let over = match fault {
@@ -251,6 +263,12 @@ impl<'a> Book<'a> {
         self.fault.get_or_insert(fault);
         over
     }
+}
+
+/// What tells a node of a run from the others.
+#[inline(always)]
+const fn spot(at: Place) -> (u16, u32) {
+    (at.node, at.instance)
 }
 
 /// Says that a run has to stop for what it spent; its account knows why.
@@ -267,26 +285,23 @@ pub enum Overspent {
 pub struct Tab {
     spent: Amount,
     unpriced: u64,
-    refused: Option<SpendError>,
-    fault: Option<SpendError>,
+    /// Whether it was refused something; the ledger knows why.
+    refused: bool,
+    /// Whether something went wrong with what it spent; the ledger knows what.
+    fault: bool,
 }
 
-/// A ledger on the way to the store.
-pub struct LedgerBytes {
-    buffer: [u8; LEDGER_MAX],
-    len: usize,
+/// Room for a ledger: for one without limits but the run's own, and for any.
+#[derive(Debug)]
+pub struct Room {
+    short: [u8; SHORT],
+    long: Option<[u8; LEDGER_MAX]>,
 }
 
-impl core::fmt::Debug for LedgerBytes {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        self.as_ref().fmt(f)
-    }
-}
-
-impl AsRef<[u8]> for LedgerBytes {
-    #[inline]
-    fn as_ref(&self) -> &[u8] {
-        self.buffer.get(..self.len).unwrap_or_default()
+impl Default for Room {
+    #[inline(always)]
+    fn default() -> Self {
+        Self { short: [0; SHORT], long: None }
     }
 }
 
@@ -296,7 +311,8 @@ impl Meter for Metering {
     type Over = Overspent;
     type Gone = ();
     type Hold<T> = Option<T>;
-    type Bytes = LedgerBytes;
+    type Room = Room;
+    type Ledger<'a> = Option<&'a Ledger>;
 
     const METERED: bool = true;
 
@@ -310,10 +326,9 @@ impl Meter for Metering {
 
     #[inline]
     fn begin<'a>(&'a self, book: &mut Self::Book<'a>, now: Duration) -> Option<Overspent> {
-        let Some(lent) = self.ledgers.lend(self.accounts.budget()) else {
+        let Some(lent) = self.ledgers.lend(self.accounts.budget(), now) else {
             return Some(book.fault(SpendError::TooManyRuns));
         };
-        lent.ledger().begin(now);
         book.open = Some((lent, &self.accounts));
         None
     }
@@ -342,23 +357,23 @@ impl Meter for Metering {
         book.seen
     }
 
-    #[inline]
+    #[inline(always)]
     fn before(book: &mut Book<'_>, scope: Scope, now: Duration) -> Option<Overspent> {
         book.seen = now;
         let exceeded = book.ledger()?.exhausted(scope, now)?;
         Some(book.fault(SpendError::Exceeded(exceeded)))
     }
 
-    #[inline]
-    fn polled(book: &mut Book<'_>, tab: &mut Tab) {
+    #[inline(always)]
+    fn polled(book: &mut Book<'_>, at: Place, tab: &mut Tab) {
         if let Some(ledger) = book.ledger()
             && ledger.has_recent()
         {
-            let recent = ledger.take_recent();
+            let recent = ledger.take_recent(spot(at));
             tab.spent = tab.spent.saturating_add(recent.spent);
             tab.unpriced = tab.unpriced.saturating_add(recent.unpriced_tokens);
-            tab.refused = tab.refused.take().or(recent.refused);
-            tab.fault = tab.fault.take().or(recent.fault);
+            tab.refused |= recent.refused;
+            tab.fault |= recent.fault;
         }
     }
 
@@ -367,18 +382,24 @@ impl Meter for Metering {
         Some(())
     }
 
-    #[inline]
-    fn succeeded(book: &mut Book<'_>, tab: &mut Tab, scope: Scope, now: Duration) -> Option<Overspent> {
-        if let Some(fault) = tab.fault.take() {
-            return Some(book.fault(fault));
+    #[inline(always)]
+    fn succeeded(book: &mut Book<'_>, tab: &mut Tab, at: Place, now: Duration) -> Option<Overspent> {
+        let ledger = book.ledger()?;
+        if tab.refused | tab.fault {
+            return book.noted(ledger, at, tab, now);
         }
-        let exceeded = book.ledger()?.overrun(scope, now)?;
+        let exceeded = ledger.overrun(at.scope, now)?;
         Some(book.fault(SpendError::Exceeded(exceeded)))
     }
 
-    fn failed(book: &mut Book<'_>, tab: &mut Tab) -> Option<Overspent> {
-        let why = tab.refused.take().or_else(|| tab.fault.take())?;
-        Some(book.fault(why))
+    fn failed(book: &mut Book<'_>, at: Place, tab: &mut Tab) -> Option<Overspent> {
+        let ledger = book.ledger()?;
+        if !(tab.refused | tab.fault) {
+            return None;
+        }
+        let refused = tab.refused.then(|| ledger.take_note(spot(at), true)).flatten();
+        let fault = tab.fault.then(|| ledger.take_note(spot(at), false)).flatten();
+        Some(book.fault(refused.or(fault)?))
     }
 
     #[inline]
@@ -394,10 +415,19 @@ impl Meter for Metering {
     }
 
     #[inline]
-    fn bytes(book: &Book<'_>, now: Duration) -> LedgerBytes {
-        let mut buffer = [0; LEDGER_MAX];
-        let len = book.ledger().map_or(0, |ledger| ledger.encode(now, false, &mut buffer).len());
-        LedgerBytes { buffer, len }
+    fn ledger<'a>(book: &Self::Book<'a>) -> Option<&'a Ledger>
+    where
+        Self: 'a,
+    {
+        book.ledger()
+    }
+
+    #[inline(always)]
+    fn bytes<'r>(ledger: Option<&Ledger>, now: Duration, room: &'r mut Room) -> &'r [u8] {
+        match ledger {
+            Some(ledger) => ledger.encode_in(now, false, &mut room.short, &mut room.long),
+            None => &[],
+        }
     }
 
     fn take_fault(book: &mut Book<'_>) -> Option<SpendError> {

@@ -16,6 +16,9 @@ use super::{
 /// The most bytes that a ledger takes in a store.
 pub(crate) const LEDGER_MAX: usize = 256;
 
+/// The most bytes of a ledger without inner scopes: 1 + 3 · 9 + 8, and room to write eight bytes where fewer count.
+pub(crate) const SHORT: usize = 44;
+
 /// How many limits there can be in a run beside its own.
 pub(crate) const INNER: usize = 7;
 
@@ -83,10 +86,10 @@ pub(crate) struct Recent {
     pub(crate) spent: Amount,
     /// How many of the tokens have no price.
     pub(crate) unpriced_tokens: u64,
-    /// Why the first reservation that was refused was refused: nothing was spent then.
-    pub(crate) refused: Option<SpendError>,
-    /// What went wrong first with something that was spent: its model has no price, or its count does not fit.
-    pub(crate) fault: Option<SpendError>,
+    /// Whether a reservation was refused: nothing was spent then.
+    pub(crate) refused: bool,
+    /// Whether something went wrong with what was spent: its model has no price, or its count does not fit.
+    pub(crate) fault: bool,
 }
 
 /// What a run has spent and reserved, shared by all of its branches.
@@ -113,7 +116,19 @@ struct State {
     told: (Amount, u64),
     refused: Option<SpendError>,
     fault: Option<SpendError>,
+    /// What was refused and what went wrong, of attempts that are not over.
+    notes: heapless::Vec<Note, NOTES>,
 }
+
+/// Why a node has to stop, if it does.
+struct Note {
+    node: (u16, u32),
+    refused: bool,
+    why: SpendError,
+}
+
+/// Of how many nodes at once there is room to say why they have to stop.
+const NOTES: usize = 4;
 
 /// What is spent and reserved under one limit. What is in an inner one is in all around it too.
 #[derive(Clone, Copy)]
@@ -277,29 +292,25 @@ impl Ledger {
                 told: (Amount::ZERO, 0),
                 refused: None,
                 fault: None,
+                notes: heapless::Vec::new(),
             }),
             news: AtomicBool::new(false),
         }
     }
 
-    /// Makes it blank for another run.
+    /// Makes it blank for another run, which begins.
     #[inline]
-    pub(crate) fn clear(&self, budget: &Budget) {
+    pub(crate) fn begin(&self, budget: &Budget, now: Duration) {
         let mut state = self.state.lock();
-        state.run = Account::VACANT.limited(budget);
+        state.run = Account { started: nanos(now), ..Account::VACANT.limited(budget) };
         // What is in the inner ones is not looked at before they are taken again.
         state.taken = 0;
         state.unpriced = 0;
         state.told = (Amount::ZERO, 0);
-        let noted = (state.refused.take(), state.fault.take());
-        drop(state);
-        drop(noted);
         self.news.store(false, Ordering::Release);
-    }
-
-    /// The run begins.
-    pub(crate) fn begin(&self, now: Duration) {
-        self.state.lock().run.started = nanos(now);
+        if state.refused.is_some() || state.fault.is_some() || !state.notes.is_empty() {
+            state.forget();
+        }
     }
 
     /// A part of the pipeline with a budget of its own begins: the scope to spend in, the same for the same key under the same
@@ -460,8 +471,9 @@ impl Ledger {
         self.news.load(Ordering::Acquire)
     }
 
-    /// What happened since the last call. What happens between two calls belongs to the node that is polled in between.
-    pub(crate) fn take_recent(&self) -> Recent {
+    /// What happened since the last call. What happens between two calls belongs to the node that is polled in between: what went
+    /// wrong is kept under its place, for [`take_note`](Self::take_note).
+    pub(crate) fn take_recent(&self, node: (u16, u32)) -> Recent {
         self.news.store(false, Ordering::Release);
         let mut guard = self.state.lock();
         let state = &mut *guard;
@@ -469,8 +481,33 @@ impl Ledger {
         Recent {
             spent: state.run.spent.saturating_sub(spent),
             unpriced_tokens: state.unpriced.saturating_sub(unpriced),
-            refused: state.refused.take(),
-            fault: state.fault.take(),
+            refused: state.note(node, true),
+            fault: state.note(node, false),
+        }
+    }
+
+    /// Why the node at this place was refused what it wanted to spend, or else what went wrong with what it spent.
+    #[cold]
+    pub(crate) fn take_note(&self, node: (u16, u32), refused: bool) -> Option<SpendError> {
+        let mut guard = self.state.lock();
+        let notes = &mut guard.notes;
+        let at = notes.iter().position(|note| (note.node, note.refused) == (node, refused));
+        // Of more nodes at once than there is room for, another one's of the same kind says nearly the same.
+        let at = at.or_else(|| notes.iter().position(|note| note.refused == refused))?;
+        let note = notes.swap_remove(at);
+        drop(guard);
+        Some(note.why)
+    }
+
+    /// Forgets what was noted of a node, whose attempt did not fail for it.
+    #[cold]
+    pub(crate) fn forget_notes(&self, node: (u16, u32)) {
+        while self.state.lock().notes.iter().position(|note| note.node == node).is_some() {
+            let mut guard = self.state.lock();
+            let at = guard.notes.iter().position(|note| note.node == node);
+            let gone = at.map(|at| guard.notes.swap_remove(at));
+            drop(guard);
+            drop(gone);
         }
     }
 
@@ -555,36 +592,29 @@ const TIME_MAX: u64 = u64::MAX / 1_000;
 /// 1 + 3 · 9 + 8 + 7 · (5 + 2 · 9 + 8) = 253 bytes.
 impl Ledger {
     /// Writes what is spent; with `ahead` what is reserved counts as spent.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn encode<'b>(&self, now: Duration, ahead: bool, buffer: &'b mut [u8; LEDGER_MAX]) -> &'b [u8] {
-        let now = nanos(now);
-        let mut to = Writer { buffer, len: 0 };
-        let mut state = self.state.lock();
-        let state = &mut *state;
-        let spent = |account: &Account| match ahead {
-            true => account.spent.saturating_add(account.reserved),
-            false => account.spent,
-        };
-        to.bytes([VERSION << 3 | state.taken & 7]);
-        let run = spent(&state.run);
-        to.number(run.tokens);
-        to.number(run.cost.as_picodollars());
-        to.number(state.unpriced);
-        to.number(state.run.time(now) / 1_000);
-        for account in state.inner.iter().take(usize::from(state.taken)) {
-            let spent = spent(account);
-            to.bytes([account.parent.0]);
-            to.bytes(account.key.to_le_bytes());
-            to.number(spent.tokens);
-            to.number(spent.cost.as_picodollars());
-            to.number(account.time(now) / 1_000);
-        }
-        let Writer { buffer, len } = to;
-        // It always fits, see above.
-        buffer.get(..len).unwrap_or_default()
+        self.state.lock().encode(nanos(now), ahead, buffer)
     }
 
-    /// Takes over what [`encode`](Self::encode) wrote, before anything is entered or spent. Scopes get their limits when they
+    /// Writes what is spent, into the shorter buffer where that is long enough: nearly every run has no limits but its own. With
+    /// `ahead` what is reserved counts as spent.
+    #[inline(always)]
+    pub(crate) fn encode_in<'b>(
+        &self,
+        now: Duration,
+        ahead: bool,
+        short: &'b mut [u8; SHORT],
+        long: &'b mut Option<[u8; LEDGER_MAX]>,
+    ) -> &'b [u8] {
+        let mut state = self.state.lock();
+        if state.taken == 0 {
+            return state.encode(nanos(now), ahead, short);
+        }
+        state.encode(nanos(now), ahead, long.get_or_insert([0; LEDGER_MAX]))
+    }
+
+    /// Takes over what [`encode_in`](Self::encode_in) wrote, before anything is entered or spent. Scopes get their limits when they
     /// are entered again.
     ///
     /// # Errors
@@ -640,17 +670,76 @@ impl Ledger {
     }
 }
 
-struct Writer<'b> {
-    buffer: &'b mut [u8; LEDGER_MAX],
+impl State {
+    /// Keeps what was said last, for a node; whether anything was.
+    #[inline(always)]
+    fn note(&mut self, node: (u16, u32), refused: bool) -> bool {
+        let said = if refused { &mut self.refused } else { &mut self.fault };
+        if said.is_none() {
+            return false;
+        }
+        let said = said.take();
+        self.keep(node, refused, said);
+        true
+    }
+
+    /// Forgets what was noted of a run that is gone.
+    #[cold]
+    fn forget(&mut self) {
+        (self.refused, self.fault) = (None, None);
+        self.notes.clear();
+    }
+
+    #[cold]
+    fn keep(&mut self, node: (u16, u32), refused: bool, why: Option<SpendError>) {
+        // The first of each kind counts.
+        let known = self.notes.iter().any(|note| (note.node, note.refused) == (node, refused));
+        if let Some(why) = why
+            && !known
+        {
+            // Without room for it, another one's is told.
+            let _ = self.notes.push(Note { node, refused, why });
+        }
+    }
+
+    #[inline(always)]
+    fn encode<'b, const N: usize>(&mut self, now: u64, ahead: bool, buffer: &'b mut [u8; N]) -> &'b [u8] {
+        let mut to = Writer { buffer, len: 0 };
+        let spent = |account: &Account| match ahead {
+            true => account.spent.saturating_add(account.reserved),
+            false => account.spent,
+        };
+        to.bytes([VERSION << 3 | self.taken & 7]);
+        let run = spent(&self.run);
+        to.number(run.tokens);
+        to.number(run.cost.as_picodollars());
+        to.number(self.unpriced);
+        to.number(self.run.time(now) / 1_000);
+        for account in self.inner.iter().take(usize::from(self.taken)) {
+            let spent = spent(account);
+            to.bytes([account.parent.0]);
+            to.bytes(account.key.to_le_bytes());
+            to.number(spent.tokens);
+            to.number(spent.cost.as_picodollars());
+            to.number(account.time(now) / 1_000);
+        }
+        let Writer { buffer, len } = to;
+        // It always fits, see above.
+        buffer.get(..len).unwrap_or_default()
+    }
+}
+
+struct Writer<'b, const N: usize> {
+    buffer: &'b mut [u8; N],
     len: usize,
 }
 
-impl Writer<'_> {
+impl<const N: usize> Writer<'_, N> {
     #[inline(always)]
-    fn bytes<const N: usize>(&mut self, bytes: [u8; N]) {
+    fn bytes<const M: usize>(&mut self, bytes: [u8; M]) {
         if let Some(places) = self.buffer.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut) {
             *places = bytes;
-            self.len += N;
+            self.len += M;
         }
     }
 
@@ -730,6 +819,33 @@ pub enum LedgerError {
     Contradiction,
 }
 
+/// What a test asks of a ledger.
+#[cfg(test)]
+pub(super) mod asked {
+    use super::*;
+
+    /// What happened since somebody asked last, in full.
+    #[derive(Debug, Clone, PartialEq, Eq, Default)]
+    pub(in super::super) struct Told {
+        pub(in super::super) spent: Amount,
+        pub(in super::super) unpriced_tokens: u64,
+        pub(in super::super) refused: Option<SpendError>,
+        pub(in super::super) fault: Option<SpendError>,
+    }
+
+    impl Ledger {
+        pub(in super::super) fn started(&self, now: Duration) {
+            self.state.lock().run.started = nanos(now);
+        }
+
+        pub(in super::super) fn told(&self) -> Told {
+            let Recent { spent, unpriced_tokens, refused, fault } = self.take_recent((0, 0));
+            let why = |is: bool, refused| is.then(|| self.take_note((0, 0), refused)).flatten();
+            Told { spent, unpriced_tokens, refused: why(refused, true), fault: why(fault, false) }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     extern crate std;
@@ -737,7 +853,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{asked::Told, *};
     use crate::budget::model::UnknownModel;
 
     const fn amount(tokens: u64, cost: u64) -> Amount {
@@ -755,7 +871,7 @@ mod tests {
     #[test]
     fn a_limit_of_a_part_is_inside_of_that_of_the_run() {
         let ledger = Ledger::new(&Budget::unlimited().tokens(100));
-        ledger.begin(secs(0));
+        ledger.started(secs(0));
         let part = ledger.enter(Scope::RUN, 1, &Budget::unlimited().tokens(60), secs(0)).unwrap();
         let inner = ledger.enter(part, 1, &Budget::unlimited().cost(Usd::picodollars(5)), secs(0)).unwrap();
         assert_eq!(ledger.reserve(inner, amount(50, 5)), Ok(()));
@@ -782,7 +898,7 @@ mod tests {
     #[test]
     fn nothing_starts_at_a_limit_and_only_what_is_over_it_is_overrun() {
         let ledger = Ledger::new(&Budget::unlimited().tokens(10).cost(Usd::picodollars(10)).latency(secs(10)));
-        ledger.begin(secs(100));
+        ledger.started(secs(100));
         let both = |now| (ledger.exhausted(Scope::RUN, now), ledger.overrun(Scope::RUN, now));
         // Before it begins no time goes by.
         assert_eq!(Ledger::new(&Budget::unlimited().latency(secs(1))).exhausted(Scope::RUN, secs(9)), None);
@@ -831,11 +947,11 @@ mod tests {
         let ledger = Ledger::new(&Budget::unlimited());
         let inner = ledger.enter(Scope::RUN, 1, &Budget::unlimited(), secs(0)).unwrap();
         ledger.book(inner, amount(u64::MAX - 1, 5), 0).unwrap();
-        assert_eq!(ledger.take_recent().fault, None);
+        assert_eq!(ledger.told().fault, None);
         assert_eq!(ledger.reserve(inner, amount(2, 0)), Err(SpendError::Overflow));
         assert_eq!(ledger.book(inner, amount(2, 5), 0), Err(SpendError::Overflow));
         assert_eq!(ledger.spent(Scope::RUN), amount(u64::MAX, 10));
-        let recent = ledger.take_recent();
+        let recent = ledger.told();
         assert_eq!((recent.refused, recent.fault), (Some(SpendError::Overflow), Some(SpendError::Overflow)));
         // There is no limit, so none is reached.
         assert_eq!((ledger.exhausted(inner, secs(9)), ledger.overrun(inner, secs(9))), (None, None));
@@ -865,14 +981,14 @@ mod tests {
         ledger.note_fault(unknown("b"));
         assert!(ledger.has_recent());
         let recent =
-            Recent { spent: amount(4, 2), unpriced_tokens: 3, refused: Some(refused), fault: Some(unknown("a")) };
-        assert_eq!(ledger.take_recent(), recent);
+            Told { spent: amount(4, 2), unpriced_tokens: 3, refused: Some(refused), fault: Some(unknown("a")) };
+        assert_eq!(ledger.told(), recent);
         assert!(!ledger.has_recent());
-        assert_eq!(ledger.take_recent(), Recent::default());
+        assert_eq!(ledger.told(), Told::default());
         assert_eq!(ledger.unpriced(), 3);
         // What is restored is not recent.
         ledger.restore(&bytes(&ledger, secs(0), false)).unwrap();
-        assert_eq!(ledger.take_recent(), Recent::default());
+        assert_eq!(ledger.told(), Told::default());
     }
 
     #[test]
@@ -880,7 +996,7 @@ mod tests {
         let run = Budget::unlimited().tokens(100).latency(secs(60));
         let part = Budget::unlimited().tokens(50).latency(secs(20));
         let old = Ledger::new(&run);
-        old.begin(secs(1_000));
+        old.started(secs(1_000));
         let outer = old.enter(Scope::RUN, 7, &part, secs(1_010)).unwrap();
         let inner = old.enter(outer, u32::MAX, &part, secs(1_015)).unwrap();
         old.book(inner, amount(10, 3), 4).unwrap();
@@ -891,7 +1007,7 @@ mod tests {
         for (ahead, more) in [(false, amount(0, 0)), (true, amount(9, 9))] {
             let stored = bytes(&old, secs(1_020), ahead);
             let new = Ledger::new(&run);
-            new.begin(secs(5));
+            new.started(secs(5));
             new.restore(&stored).unwrap();
             assert_eq!(new.spent(Scope::RUN), amount(16, 4).saturating_add(more));
             assert_eq!((new.unpriced(), new.time(Scope::RUN, secs(6))), (4, secs(21)));
@@ -908,7 +1024,7 @@ mod tests {
     #[test]
     fn the_largest_ledger_fits_and_comes_back() {
         let ledger = Ledger::new(&Budget::unlimited());
-        ledger.begin(secs(0));
+        ledger.started(secs(0));
         let mut scope = Scope::RUN;
         for key in 0..7 {
             scope = ledger.enter(scope, u32::MAX - key, &Budget::unlimited(), secs(0)).unwrap();
@@ -926,7 +1042,7 @@ mod tests {
     fn the_bytes_are_these() {
         // Fixed for ever: a stored ledger outlives the program.
         let ledger = Ledger::new(&Budget::unlimited());
-        ledger.begin(secs(1));
+        ledger.started(secs(1));
         let part = ledger.enter(Scope::RUN, 300, &Budget::unlimited(), secs(1)).unwrap();
         ledger.book(part, amount(127, 128), 3).unwrap();
         ledger.book(Scope::RUN, amount(1, u64::MAX - 128), 0).unwrap();
@@ -1138,7 +1254,7 @@ mod tests {
                     }
                     Op::Tell => {
                         let now = ledger.spent(Scope::RUN);
-                        prop_assert_eq!(ledger.take_recent().spent, now.saturating_sub(told));
+                        prop_assert_eq!(ledger.told().spent, now.saturating_sub(told));
                         told = now;
                     }
                 }
@@ -1175,7 +1291,7 @@ mod tests {
             noise in prop::collection::vec(any::<u8>(), 0..LEDGER_MAX),
         ) {
             let ledger = Ledger::new(&Budget::unlimited());
-            ledger.begin(Duration::ZERO);
+            ledger.started(Duration::ZERO);
             for (key, (parent, tokens, cost, shift)) in amounts.into_iter().enumerate() {
                 let parent = ledger.enter(Scope(0), parent as u32, &Budget::unlimited(), Duration::ZERO);
                 let Some(scope) = parent.and_then(|parent| {

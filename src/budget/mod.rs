@@ -16,7 +16,7 @@ mod usd;
 
 pub use fallback::{FALLBACKS_MAX, FallbackError, Fallbacks, ShareError};
 pub use ledger::{Amount, Ledger, LedgerError, Remaining, Scope};
-pub(crate) use ledger::{INNER as INNER_BUDGETS_MAX, LEDGER_MAX};
+pub(crate) use ledger::{INNER as INNER_BUDGETS_MAX, LEDGER_MAX, SHORT};
 pub use limit::{Budget, BudgetExceeded, Dimension, EmptyBudget, LEDGERS, SpendError};
 pub use model::{ModelName, UnknownModel};
 pub use pool::Ledgers;

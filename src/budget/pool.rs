@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use core::{
     fmt,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use spin::mutex::SpinMutex;
@@ -72,7 +73,7 @@ impl fmt::Debug for Ledgers {
 impl Ledgers {
     /// Lends a blank ledger, or none where there is no room for another.
     #[inline]
-    pub(crate) fn lend(&self, budget: &Budget) -> Option<Lent<'_>> {
+    pub(crate) fn lend(&self, budget: &Budget, now: Duration) -> Option<Lent<'_>> {
         let mut free = self.free.lock();
         let number = match free.head {
             NONE => {
@@ -92,7 +93,7 @@ impl Ledgers {
             free.used = free.used.min(number);
             return None;
         };
-        seat.ledger.clear(budget);
+        seat.ledger.begin(budget, now);
         Some(Lent { ledgers: self, seat, number })
     }
 
@@ -180,7 +181,10 @@ mod tests {
     extern crate std;
     use std::{collections::BTreeSet, vec::Vec};
 
-    use super::*;
+    use super::{
+        super::{Amount, Scope},
+        *,
+    };
 
     /// The address of a ledger, which tells it from the others.
     fn at(lent: &Lent<'_>) -> usize {
@@ -193,22 +197,23 @@ mod tests {
         let budget = Budget::unlimited();
         let many = if cfg!(feature = "alloc") { 1_000 } else { LEDGERS };
         for _ in 0..3 {
-            let lent: Vec<_> = (0..many).map(|_| ledgers.lend(&budget).unwrap()).collect();
+            let lent: Vec<_> = (0..many).map(|_| ledgers.lend(&budget, Duration::ZERO).unwrap()).collect();
             assert_eq!(lent.iter().map(at).collect::<BTreeSet<_>>().len(), many);
             assert_eq!(ledgers.free.lock().used as usize, many);
         }
-        let first = at(&ledgers.lend(&budget).unwrap());
-        assert_eq!(at(&ledgers.lend(&budget).unwrap()), first);
+        let first = at(&ledgers.lend(&budget, Duration::ZERO).unwrap());
+        assert_eq!(at(&ledgers.lend(&budget, Duration::ZERO).unwrap()), first);
     }
 
     #[cfg(not(feature = "alloc"))]
     #[test]
     fn without_a_heap_there_are_so_many() {
         let ledgers = Ledgers::default();
-        let mut lent: Vec<_> = (0..LEDGERS).map(|_| ledgers.lend(&Budget::unlimited()).unwrap()).collect();
-        assert!(ledgers.lend(&Budget::unlimited()).is_none());
+        let mut lent: Vec<_> =
+            (0..LEDGERS).map(|_| ledgers.lend(&Budget::unlimited(), Duration::ZERO).unwrap()).collect();
+        assert!(ledgers.lend(&Budget::unlimited(), Duration::ZERO).is_none());
         lent.pop();
-        assert!(ledgers.lend(&Budget::unlimited()).is_some());
+        assert!(ledgers.lend(&Budget::unlimited(), Duration::ZERO).is_some());
     }
 
     #[cfg(feature = "std")]
@@ -226,17 +231,14 @@ mod tests {
                 scope.spawn(move || {
                     barrier.wait();
                     for round in 0..500_u64 {
-                        let lent: Vec<_> =
-                            (0..round % 9 + 1).map(|_| ledgers.lend(&Budget::unlimited()).unwrap()).collect();
+                        let lent: Vec<_> = (0..round % 9 + 1)
+                            .map(|_| ledgers.lend(&Budget::unlimited(), Duration::ZERO).unwrap())
+                            .collect();
                         for one in &lent {
                             // Whoever else had it would be seen in the sum.
-                            one.ledger().begin(core::time::Duration::from_nanos(thread));
-                            assert_eq!(
-                                one.ledger()
-                                    .time(super::super::Scope::RUN, core::time::Duration::from_nanos(thread + 7))
-                                    .as_nanos(),
-                                7
-                            );
+                            let tokens = Amount { tokens: thread + 1, ..Amount::ZERO };
+                            one.ledger().book(Scope::RUN, tokens, 0).unwrap();
+                            assert_eq!(one.ledger().spent(Scope::RUN), tokens);
                         }
                         most.fetch_max(lent.len(), SeqCst);
                     }

@@ -390,7 +390,7 @@ mod tests {
         let spender = Spender::over(&ledger, &accounts);
         drop(spender.reserve(Usage::of("m").input(4)).unwrap());
         assert_eq!((spender.spent(), ledger.unpriced()), (amount(4, 4), 0));
-        assert_eq!(ledger.take_recent().spent, amount(4, 4));
+        assert_eq!(ledger.told().spent, amount(4, 4));
         // One that is refused is not.
         assert!(spender.reserve(Usage::of("m").input(7)).is_err());
         assert_eq!(spender.spent(), amount(4, 4));
@@ -408,7 +408,7 @@ mod tests {
         assert_eq!(spender.record(Usage::of("?").input(3)), Ok(Usd::ZERO));
         assert_eq!(spender.record(Usage::tokens(2)), Ok(Usd::ZERO));
         assert_eq!(spender.reserve(Usage::tokens(9)).unwrap().settle(Usage::of("?").output(1)), Ok(Usd::ZERO));
-        let recent = ledger.take_recent();
+        let recent = ledger.told();
         assert_eq!((recent.spent, recent.unpriced_tokens, recent.fault), (amount(6, 0), 6, None));
 
         // A limit of money anywhere around, here that of a part.
@@ -416,18 +416,18 @@ mod tests {
         let inner = ledger.enter(part, 1, &Budget::unlimited(), Duration::ZERO).unwrap();
         let spender = Spender::new(&ledger, &accounts, inner);
         assert_eq!(spender.reserve(Usage::of("?").input(3)).unwrap_err(), unknown(Some("?")));
-        assert_eq!(ledger.take_recent().refused, Some(unknown(Some("?"))));
+        assert_eq!(ledger.told().refused, Some(unknown(Some("?"))));
         assert_eq!(spender.record(Usage::tokens(2)), Err(unknown(None)));
-        let recent = ledger.take_recent();
+        let recent = ledger.told();
         assert_eq!((recent.spent, recent.refused, recent.fault), (amount(2, 0), None, Some(unknown(None))));
         // With a cost of its own, or without anything, no price is needed.
         assert_eq!(spender.record(Usage::of("?").input(1).with_cost(amount(0, 1).cost)), Ok(amount(0, 1).cost));
         assert_eq!(spender.record(Usage::default()), Ok(Usd::ZERO));
-        assert_eq!(ledger.take_recent().fault, None);
+        assert_eq!(ledger.told().fault, None);
         // What was set aside for it is what it cost, as far as anybody knows.
         let reservation = spender.reserve(Usage::of("m").input(5)).unwrap();
         assert_eq!(reservation.settle(Usage::of("?").input(4)), Err(unknown(Some("?"))));
-        let recent = ledger.take_recent();
+        let recent = ledger.told();
         assert_eq!((recent.spent, recent.fault), (amount(4, 5), Some(unknown(Some("?")))));
         assert_eq!(ledger.remaining(part, Duration::ZERO).cost, Some(amount(0, 4).cost));
     }
@@ -439,10 +439,10 @@ mod tests {
             let ledger = Ledger::new(accounts.budget());
             let spender = Spender::over(&ledger, &accounts);
             assert_eq!(spender.reserve(usage).unwrap_err(), SpendError::Overflow);
-            assert_eq!((spender.spent(), ledger.take_recent().refused), (Amount::ZERO, Some(SpendError::Overflow)));
+            assert_eq!((spender.spent(), ledger.told().refused), (Amount::ZERO, Some(SpendError::Overflow)));
             assert_eq!(spender.record(usage), Err(SpendError::Overflow));
             assert_eq!(spender.spent().tokens, u64::MAX);
-            assert_eq!(ledger.take_recent().fault, Some(SpendError::Overflow));
+            assert_eq!(ledger.told().fault, Some(SpendError::Overflow));
             let over = BudgetExceeded::Tokens { limit: 1_000, actual: u64::MAX };
             assert_eq!(ledger.overrun(Scope::RUN, Duration::ZERO), Some(over));
         }
@@ -452,7 +452,7 @@ mod tests {
         let reservation = spender.reserve(Usage::of("m").input(9)).unwrap();
         assert_eq!(reservation.settle(Usage::of("m").input(1 << 60)), Err(SpendError::Overflow));
         assert_eq!(spender.spent(), Amount { tokens: 1 << 60, cost: Usd::MAX });
-        assert_eq!(ledger.take_recent().fault, Some(SpendError::Overflow));
+        assert_eq!(ledger.told().fault, Some(SpendError::Overflow));
     }
 
     #[test]

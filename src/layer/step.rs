@@ -267,7 +267,7 @@ where
                     phase.set(Phase::Gone(gone));
                 }
                 if K::NODES != 0 {
-                    E::Budget::polled(&mut local.book, &mut tab);
+                    E::Budget::polled(&mut local.book, at, &mut tab);
                     let ended = Self::ended::<E>(at, Self::moment(cx), &tab, &local.run);
                     Record::<B::In, B::Out, B::Error>::cut_short(cx.env.trace(), &mut local.log, ended, &mut mark);
                 }
@@ -315,7 +315,7 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
                         _ => cx.env.trace().within(mark, || self.body.poll(body.as_mut(), at, cx, local, task)),
                     };
                     if K::NODES != 0 {
-                        E::Budget::polled(&mut local.book, tab);
+                        E::Budget::polled(&mut local.book, at, tab);
                     }
                     let ended = match polled {
                         Poll::Ready(ended) => ended,
@@ -336,7 +336,7 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
                                     &out,
                                 );
                                 // What it yields is paid for, so it is kept before the run stops for it.
-                                over = E::Budget::succeeded(&mut local.book, tab, at.scope, now);
+                                over = E::Budget::succeeded(&mut local.book, tab, at, now);
                             }
                             match self.save(&out, at, now, local) {
                                 Begun::Done(Ok(())) => return Poll::Ready(Self::paid::<E>(out, over, at)),
@@ -354,7 +354,7 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
                         // What its future still held is booked as it is dropped, and is of this attempt.
                         phase.set(Phase::Gone(gone));
                         if K::NODES != 0 {
-                            E::Budget::polled(&mut local.book, &mut tab);
+                            E::Budget::polled(&mut local.book, at, &mut tab);
                         }
                     }
                     match self.failed(stop, tally, &mut mark, &mut tab, at, cx, local) {
@@ -500,8 +500,9 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
         if !E::Budget::METERED || !E::Store::DURABLE || K::NODES == 0 || !(K::STORED || at.last) {
             return K::save(self.key, at, local, out, &[]);
         }
-        let ledger = E::Budget::bytes(&local.book, now);
-        K::save(self.key, at, local, out, ledger.as_ref())
+        let ledger = E::Budget::ledger(&local.book);
+        let mut room = Default::default();
+        K::save(self.key, at, local, out, E::Budget::bytes(ledger, now, &mut room))
     }
 
     /// The output, unless the run has to stop for what it spent.
@@ -573,7 +574,7 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
         K: Role,
     {
         if K::NODES != 0
-            && let Some(over) = E::Budget::failed(&mut local.book, tab)
+            && let Some(over) = E::Budget::failed(&mut local.book, at, tab)
         {
             // It was refused what it wanted to spend, whatever it made of that.
             stop = Stop::Halt(E::Detail::stop(over, at));

@@ -455,9 +455,11 @@ where
     {
         // Its futures first: what they hold is booked as they are dropped.
         phase.set(Phase::Over);
-        let ledger = E::Budget::bytes(&local.book, cx.now());
+        let ledger = E::Budget::ledger(&local.book);
         let mut held = <E::Budget as Meter>::Hold::default();
-        let stop = match E::Store::put_ledger(&mut local.session, ledger.as_ref()) {
+        let mut room = Default::default();
+        let bytes = E::Budget::bytes(ledger, cx.now(), &mut room);
+        let stop = match E::Store::put_ledger(&mut local.session, bytes) {
             Begun::Pending(ledger) => match held.keep(stop) {
                 Ok(()) => {
                     phase.set(Phase::Closing { stop: held, ledger });
