@@ -284,6 +284,8 @@ pub(crate) struct Inside {
     pub(crate) fail_load: Option<(&'static str, StoreErrorKind)>,
     /// What discarding says instead.
     pub(crate) fail_discard: Option<StoreErrorKind>,
+    /// What saving the ledger alone says instead.
+    pub(crate) fail_put_ledger: Option<StoreErrorKind>,
     /// How often every operation lets go of the task before it is done; `None` is done at once.
     pub(crate) yields: Option<u32>,
     /// Writes of this node wait until it is opened.
@@ -347,6 +349,16 @@ impl Spy {
         let mut inside = self.inside();
         let slots = &mut inside.runs.get_mut(run).expect("the run").slots;
         change(slots.iter_mut().find(|(key, _)| key.0 == node).expect("the slot").1);
+    }
+
+    /// The stored ledger.
+    pub(crate) fn ledger(&self, run: &RunId) -> Vec<u8> {
+        self.inside().runs[&run.to_string()].ledger.clone()
+    }
+
+    /// Replaces the stored ledger.
+    pub(crate) fn set_ledger(&self, run: &RunId, ledger: Vec<u8>) {
+        self.inside().runs.get_mut(&run.to_string()).expect("the run").ledger = ledger;
     }
 
     /// Removes a node's output.
@@ -560,6 +572,9 @@ impl Session for SpySession {
     fn put_ledger(&mut self, ledger: &[u8]) -> Begun<Result<(), StoreError>, Self::Writing> {
         let (run, ledger) = (self.run.clone(), ledger.to_vec());
         match self.store.begun(None, move |inside| {
+            if let Some(refused) = refused(inside.fail_put_ledger) {
+                return refused;
+            }
             inside.runs.get_mut(&run).expect("the run").ledger = ledger;
             Ok(())
         }) {
