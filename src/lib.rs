@@ -129,9 +129,10 @@ pub mod store;
 mod text;
 
 pub use budget::{
-    Accounts, AccountsError, Amount, Budget, BudgetExceeded, Dimension, EmptyBudget, FALLBACKS_MAX, FallbackError,
-    Fallbacks, LEDGERS, Ledger, LedgerError, Ledgers, ModelName, OWN_PRICES_MAX, Price, Pricing, PricingError,
-    PricingErrorKind, Remaining, Reservation, ShareError, SpendError, Spender, UnknownModel, Usage, Usd, UsdError,
+    Accounts, AccountsError, AheadReservation, Amount, Budget, BudgetExceeded, Dimension, EmptyBudget, FALLBACKS_MAX,
+    FallbackError, Fallbacks, LEDGERS, Ledger, LedgerError, Ledgers, ModelName, OWN_PRICES_MAX, Price, Pricing,
+    PricingError, PricingErrorKind, Remaining, Reservation, ShareError, SpendError, Spender, UnknownModel, Usage, Usd,
+    UsdError,
 };
 #[cfg(feature = "tokio")]
 pub use clock::TokioClock;
@@ -175,7 +176,8 @@ pub mod parts {
         describe::Shown,
         into_node::{Itself, Known, Same},
         layer::{
-            Budgeted, Deadline, FromStart, Inherit, Inner, Leaf, Once, Policy, Skipped, Step, Stored, Unlimited, Within,
+            Budgeted, Deadline, FromStart, Inherit, Inner, Leaf, Once, Policy, Skipped, Step, Stored, Unlimited,
+            Within, WriteAhead,
         },
         never::Never,
         pipeline::{CxStep, FnStep, MapStep, TryMapStep},

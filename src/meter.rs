@@ -7,8 +7,8 @@ use core::{convert::Infallible, time::Duration};
 
 use crate::{
     budget::{
-        Accounts, AccountsError, Amount, Budget, LEDGER_MAX, Ledger, LedgerError, Ledgers, Lent, Scope, SpendError,
-        Spender,
+        Accounts, AccountsError, AheadHere, Amount, Budget, LEDGER_MAX, Ledger, LedgerError, Ledgers, Lent, Scope,
+        SpendError, Spender,
     },
     report::Spent,
     store::{Hold, Nothing},
@@ -86,6 +86,15 @@ pub trait Meter: Sized {
 
     /// The ledger as it is stored.
     fn bytes(book: &Self::Book<'_>, now: Duration) -> Self::Bytes;
+
+    /// A node that reserves ahead is about to be polled, in a run with a store or without.
+    fn ahead(book: &Self::Book<'_>, durable: bool);
+
+    /// It was polled: whether it waits for its reservations to be stored.
+    fn asked_ahead(book: &Self::Book<'_>) -> bool;
+
+    /// They are stored.
+    fn written_ahead(book: &Self::Book<'_>);
 
     /// Why the run has to stop.
     fn take_fault(book: &mut Self::Book<'_>) -> Option<SpendError>;
@@ -201,6 +210,17 @@ impl Meter for NoBudget {
     fn bytes((): &(), _: Duration) -> NoBytes {
         NoBytes
     }
+
+    #[inline(always)]
+    fn ahead((): &(), _: bool) {}
+
+    #[inline(always)]
+    fn asked_ahead((): &()) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn written_ahead((): &()) {}
 
     #[inline(always)]
     fn take_fault((): &mut ()) -> Option<SpendError> {
@@ -396,8 +416,24 @@ impl Meter for Metering {
     #[inline]
     fn bytes(book: &Book<'_>, now: Duration) -> LedgerBytes {
         let mut buffer = [0; LEDGER_MAX];
-        let len = book.ledger().map_or(0, |ledger| ledger.encode(now, false, &mut buffer).len());
+        let len = book.ledger().map_or(0, |ledger| ledger.encode(now, &mut buffer).len());
         LedgerBytes { buffer, len }
+    }
+
+    fn ahead(book: &Book<'_>, durable: bool) {
+        if let Some(ledger) = book.ledger() {
+            ledger.ahead_here(if durable { AheadHere::Written } else { AheadHere::Nowhere });
+        }
+    }
+
+    fn asked_ahead(book: &Book<'_>) -> bool {
+        book.ledger().is_some_and(|ledger| ledger.ahead_here(AheadHere::Not))
+    }
+
+    fn written_ahead(book: &Book<'_>) {
+        if let Some(ledger) = book.ledger() {
+            ledger.ahead_written();
+        }
     }
 
     fn take_fault(book: &mut Book<'_>) -> Option<SpendError> {

@@ -15,9 +15,9 @@ use std::{collections::BTreeSet, panic::resume_unwind, rc::Rc, sync::Arc, task::
 
 use proptest::prelude::*;
 use stroma::{
-    Amount, Attempt, Backoff, Budget, Cause, Clock, Completed, Failed, Failure, FailureClass, Halted, Hooks,
-    ManualClock, NodeCx, Now, PolicyMap, Price, Pricing, Reservation, RunId, Runner, Slot, SlotKind, Spent, Succeeded,
-    Usage, Usd, ms, node_with, par,
+    AheadReservation, Amount, Attempt, Backoff, Budget, Cause, Clock, Completed, Failed, Failure, FailureClass, Halted,
+    Hooks, ManualClock, NodeCx, Now, PolicyMap, Price, Pricing, Reservation, RunId, Runner, Slot, SlotKind, SpendError,
+    Spent, Succeeded, Usage, Usd, ms, node_with, par,
     store::{Access, Begun, Encode, EncodeError, HeapStore, MemoryStore, Session, Store, StoreError},
 };
 
@@ -34,6 +34,8 @@ enum Op {
     Sleep(u8),
     /// Sets aside so many tokens, in and out, of the priced model.
     Reserve(u8, u8),
+    /// The same, and waits until it is stored.
+    Ahead(u8, u8),
     /// Settles what was reserved last, at so many tokens more or less.
     Settle(i8),
     /// Drops what was reserved last.
@@ -110,6 +112,8 @@ struct Inside {
     /// What was booked, and is set aside, since this process began.
     booked: Sum,
     held: Sum,
+    /// What of it is to be in the store as if it were booked.
+    ahead: Sum,
     /// What observers were told of.
     told: Sum,
     admitted: u32,
@@ -129,6 +133,12 @@ impl World {
         let inside = self.0.borrow();
         let time = inside.base.1 + (inside.clock.now() - inside.began);
         (inside.base.0.plus(inside.booked), time)
+    }
+
+    /// What a ledger that is stored now stands for.
+    fn stored(&self) -> (Sum, Duration) {
+        let (total, time) = self.total();
+        (total.plus(self.0.borrow().ahead), time)
     }
 
     fn book(&self, spent: Sum) {
@@ -167,31 +177,77 @@ impl<In, Out, Er> Hooks<In, Out, Er> for World {
     }
 }
 
+/// Either kind of a reservation.
+enum Guard<'a> {
+    Plain(Reservation<'a>),
+    Ahead(AheadReservation<'a>),
+}
+
 /// A reservation that the world knows of.
 struct Held<'a> {
-    guard: Option<Reservation<'a>>,
+    guard: Option<Guard<'a>>,
     amount: Sum,
     world: World,
 }
 
-impl Held<'_> {
+impl<'a> Held<'a> {
+    fn new(guard: Guard<'a>, world: &World) -> Self {
+        let amount = match &guard {
+            Guard::Plain(guard) => guard.amount(),
+            Guard::Ahead(guard) => guard.amount(),
+        };
+        let amount = Sum::of(amount);
+        world.hold(amount);
+        Self { guard: Some(guard), amount, world: world.clone() }
+    }
+
+    fn take(&mut self) -> Option<Guard<'a>> {
+        let guard = self.guard.take()?;
+        let mut inside = self.world.0.borrow_mut();
+        inside.held.sub(self.amount);
+        if let Guard::Ahead(_) = guard {
+            inside.ahead.sub(self.amount);
+        }
+        Some(guard)
+    }
+
     fn settle(mut self, by: i8) {
-        let Some(guard) = self.guard.take() else { return };
-        self.world.0.borrow_mut().held.sub(self.amount);
-        let out = guard.amount().tokens.saturating_add_signed(by.into());
-        let cost = guard.settle(Usage::of("m").output(out)).unwrap();
-        assert_eq!(cost.as_picodollars(), 2 * out);
+        let Some(guard) = self.take() else { return };
+        let out = self.amount.tokens.saturating_add_signed(by.into());
+        let used = Usage::of("m").output(out);
+        let cost = match guard {
+            Guard::Plain(guard) => guard.settle(used),
+            Guard::Ahead(guard) => guard.settle(used),
+        };
+        assert_eq!(cost.unwrap().as_picodollars(), 2 * out);
         self.world.book(Sum { tokens: out, cost: 2 * out, unpriced: 0 });
     }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        if let Some(guard) = self.guard.take() {
+        if let Some(guard) = self.take() {
             drop(guard);
-            self.world.0.borrow_mut().held.sub(self.amount);
             self.world.book(self.amount);
         }
+    }
+}
+
+/// What is being stored before its call, until it is or is not.
+struct Asking(World, Sum);
+
+impl Asking {
+    fn new(world: &World, input: u8, output: u8) -> Self {
+        let (input, output) = (u64::from(input), u64::from(output));
+        let amount = Sum { tokens: input + output, cost: input + 2 * output, unpriced: 0 };
+        world.0.borrow_mut().ahead.add(amount);
+        Self(world.clone(), amount)
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.0.borrow_mut().ahead.sub(self.1);
     }
 }
 
@@ -205,6 +261,10 @@ async fn pause() {
         Poll::Pending
     })
     .await;
+}
+
+fn usage(input: u8, output: u8) -> Usage<'static> {
+    Usage::of("m").input(input.into()).output(output.into())
 }
 
 async fn work(x: u64, cx: NodeCx<'_, World>) -> Result<u64, Fail> {
@@ -221,14 +281,22 @@ async fn work(x: u64, cx: NodeCx<'_, World>) -> Result<u64, Fail> {
         match op {
             Op::Yield => pause().await,
             Op::Sleep(time) => clock.sleep(ms(time.into())).await,
-            Op::Reserve(input, output) => match cx.reserve(Usage::of("m").input(input.into()).output(output.into())) {
-                Ok(guard) => {
-                    let amount = Sum::of(guard.amount());
-                    world.hold(amount);
-                    held.push(Held { guard: Some(guard), amount, world: world.clone() });
-                }
+            Op::Reserve(input, output) => match cx.reserve(usage(input, output)) {
+                Ok(guard) => held.push(Held::new(Guard::Plain(guard), world)),
                 Err(_) => world.0.borrow_mut().refused += 1,
             },
+            Op::Ahead(input, output) => {
+                let asking = Asking::new(world, input, output);
+                match cx.reserve_ahead(usage(input, output)).await {
+                    Ok(guard) => {
+                        // It goes on to be of the guard.
+                        world.0.borrow_mut().ahead.add(asking.1);
+                        held.push(Held::new(Guard::Ahead(guard), world));
+                    }
+                    Err(SpendError::Exceeded(_)) => world.0.borrow_mut().refused += 1,
+                    Err(error) => panic!("{error}"),
+                }
+            }
             Op::Settle(by) => held.pop().into_iter().for_each(|held| held.settle(by)),
             Op::Drop => drop(held.pop()),
             Op::Record(tokens, priced) => {
@@ -316,7 +384,7 @@ impl<I: Session> Writing<I> {
             polls: world.pace(),
             change: Some(change),
             ledger: ledger.to_vec(),
-            stands_for: world.total(),
+            stands_for: world.stored(),
             number,
             inner: Rc::clone(&session.inner),
             world,
@@ -527,13 +595,17 @@ impl<F> Trial<'_, F> {
             inside.base = inside.committed;
             inside.began = inside.clock.now();
             (inside.booked, inside.told) = (Sum::default(), Sum::default());
+            inside.operations = 0;
             inside.clock.clone()
         };
         // The time while nothing runs is not of the run.
         clock.advance(ms(1_000_000));
         self.world.0.borrow_mut().began = clock.now();
         let (ended, polls) = drive((self.run)(), &clock, kill);
-        assert_eq!(self.world.0.borrow().held, Sum::default());
+        {
+            let inside = self.world.0.borrow();
+            assert_eq!((inside.held, inside.ahead), (Sum::default(), Sum::default()));
+        }
         let Some(ended) = ended else { return (Went::Short, polls) };
         let (report, went) = match &ended {
             Ok(done) => (done.report, Went::ToTheEnd),
@@ -593,7 +665,7 @@ fn pricing() -> Pricing {
 
 macro_rules! n {
     ($node:literal) => {
-        node_with(concat!("n", $node), work)
+        node_with(concat!("n", $node), work).write_ahead()
     };
 }
 
@@ -650,6 +722,7 @@ fn an_op() -> impl Strategy<Value = Op> {
         3 => Just(Op::Yield),
         2 => (1_u8..9).prop_map(Op::Sleep),
         4 => (0_u8..40, 0_u8..40).prop_map(|(input, output)| Op::Reserve(input, output)),
+        3 => (0_u8..40, 0_u8..40).prop_map(|(input, output)| Op::Ahead(input, output)),
         2 => (-90_i8..30).prop_map(Op::Settle),
         1 => Just(Op::Drop),
         2 => (0_u8..50, any::<bool>()).prop_map(|(tokens, priced)| Op::Record(tokens, priced)),
