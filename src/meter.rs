@@ -118,6 +118,9 @@ pub trait Metered: Meter {
         budget: &Budget,
         now: Duration,
     ) -> Result<Scope, Self::Over>;
+
+    /// Such a part is over.
+    fn leave(book: &Self::Book<'_>, scope: Scope, now: Duration);
 }
 
 /// No account: nothing is counted and nothing limited.
@@ -445,8 +448,14 @@ impl Metered for Metering {
     fn enter(book: &mut Book<'_>, within: Scope, key: u32, budget: &Budget, now: Duration) -> Result<Scope, Overspent> {
         match book.ledger().and_then(|ledger| ledger.enter(within, key, budget, now)) {
             Some(scope) => Ok(scope),
-            // More than there is room for are refused when the runner is built.
-            None => Err(book.fault(SpendError::Overflow)),
+            // More than there is room for are refused when the runner is built, so some are in the stored ledger alone.
+            None => Err(book.fault(SpendError::OtherParts)),
+        }
+    }
+
+    fn leave(book: &Book<'_>, scope: Scope, now: Duration) {
+        if let Some(ledger) = book.ledger() {
+            ledger.leave(scope, now);
         }
     }
 }

@@ -766,6 +766,25 @@ async fn seven_parts_work_whichever_they_are() {
     assert_eq!(script.take(), left);
 }
 
+#[tokio::test(start_paused = true)]
+async fn parts_that_are_others_than_those_of_the_ledger_are_told_so() {
+    let script = Script::new([("h", vec![Do::Fail(Fail::Bad)])]);
+    let store = Spy::new();
+    let b = |id| node_with(id, act).budget(tokens(10));
+    let runner = runner!(
+        b("a").then(b("b")).then(b("c")).then(b("d")).then(b("e")).then(b("f")).then(b("g")).then(node_with("h", act)),
+        script,
+        store,
+        tokens(100)
+    );
+    assert_eq!(runner.run_as(id(1), 1).await.unwrap_err().cause, Cause::Error(Fail::Bad));
+    let n = |id| node_with(id, act);
+    let others = || n("a").then(n("b")).then(n("c")).then(n("d")).then(n("e")).then(n("f")).then(n("g")).then(b("h"));
+    let halted = runner!(others(), script, store, tokens(100)).resume(id(1)).await.unwrap_err();
+    assert_eq!((halted.cause, script.calls("h")), (Cause::Account(SpendError::OtherParts), 1));
+    assert_eq!(runner.resume(id(1)).await.unwrap().output, 9);
+}
+
 // ---- Time ----
 
 fn over_time(limit: Duration, actual: Duration) -> Cause<Fail> {
@@ -819,6 +838,35 @@ async fn time_adds_up_over_resumes_without_the_time_between_them() {
         assert_eq!((halted.cause, halted.report.spent.time), (cause, secs(time)));
     }
     assert_eq!(script.take(), ["a Some(9s)", "a Some(5s)", "a Some(2s)"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_part_is_that_in_it() {
+    let limit = Budget::unlimited().latency(secs(5));
+    let sleeps = |time| vec![TimeLeft, Sleep(secs(time))];
+    let script = Script::new([
+        ("a", sleeps(2)),
+        ("b", vec![Sleep(secs(60)), Do::Fail(Fail::Busy)]),
+        ("a", sleeps(2)),
+        ("b", vec![Sleep(secs(60))]),
+        ("a", sleeps(0)),
+    ]);
+    let (a, three) = (node_with("a", act).budget(limit), PolicyMap::never().recoverable(3, Backoff::none()));
+    let b = node_with("b", act).retry(PolicyMap::never());
+    let store = Spy::slow(1);
+    let runner = runner!(a.then(b).retry(three).from_start(), script, store, tokens(10));
+    assert_eq!(runner.run_as(id(1), 1).await.unwrap().output, 3);
+    assert_eq!(runner.resume_from(id(1), "a").await.unwrap().output, 3);
+    assert_eq!(script.take(), ["a Some(5s)", "a Some(3s)", "a Some(1s)"]);
+
+    // A part that is cut off is over as well.
+    let script = Script::new([("a", vec![TimeLeft, Hang]), ("a", vec![TimeLeft])]);
+    let b = Script::new([("b", vec![Sleep(secs(1)), Do::Fail(Fail::Busy)]), ("b", vec![])]);
+    script.0.lock().unwrap().acts.append(&mut b.0.lock().unwrap().acts);
+    let pair = par(node_with("a", act).budget(limit), node_with("b", act).retry(PolicyMap::never()));
+    let wait = PolicyMap::never().recoverable(3, Backoff::constant(secs(60)));
+    assert!(runner!(pair.retry(wait), script, tokens(10)).run(1).await.is_ok());
+    assert_eq!(script.take(), ["a Some(5s)", "a Some(4s)"]);
 }
 
 // ---- Models ----

@@ -172,6 +172,8 @@ struct Account {
     started: u64,
     before: u64,
     key: u32,
+    /// How many are in it at present: its time is that while there is anybody.
+    inside: u16,
     /// The one around it, which always comes before it.
     parent: Scope,
 }
@@ -186,6 +188,7 @@ impl Account {
         started: NONE,
         before: 0,
         key: 0,
+        inside: 0,
         parent: Scope::RUN,
     };
 
@@ -373,11 +376,23 @@ impl Ledger {
             state.taken += 1;
         }
         *account = account.limited(budget);
+        account.inside = account.inside.saturating_add(1);
         if account.started == NONE {
             account.started = nanos(now);
         }
         // At most seven, so the cast keeps it.
         Some(Scope(at as u8 + 1))
+    }
+
+    /// A part that began is over.
+    pub(crate) fn leave(&self, scope: Scope, now: Duration) {
+        let mut state = self.state.lock();
+        let account = state.account(scope);
+        account.inside = account.inside.saturating_sub(1);
+        if account.inside == 0 {
+            account.before = account.time(nanos(now));
+            account.started = NONE;
+        }
     }
 
     /// Before an attempt: the first limit, from the inside out, that is used up. Reservations do not count.
@@ -915,7 +930,7 @@ mod tests {
         let below = enter(one, 1, 3).unwrap();
         assert!(one != two && one != below);
         assert_eq!((enter(Scope::RUN, 1, 4), enter(one, 1, 4)), (Some(one), Some(below)));
-        // Its time counts from when it was entered first.
+        // Its time counts from when it was entered first
         assert_eq!((ledger.time(one, secs(4)), ledger.time(below, secs(4))), (secs(4), secs(1)));
         assert_eq!(ledger.remaining(below, secs(4)).time, Some(secs(1)));
         for key in 3..=6 {
@@ -923,6 +938,16 @@ mod tests {
         }
         assert_eq!(enter(Scope::RUN, 7, 4), None);
         assert_eq!(enter(Scope::RUN, 2, 4), Some(two));
+        // and until all have left it; it goes on when it is entered again.
+        ledger.leave(one, secs(4));
+        assert_eq!(ledger.time(one, secs(5)), secs(5));
+        ledger.leave(one, secs(5));
+        assert_eq!(
+            (ledger.time(one, secs(100)), ledger.exhausted(one, secs(100))),
+            (secs(5), Some(BudgetExceeded::Time { limit: secs(5), actual: secs(5) }))
+        );
+        assert_eq!(enter(Scope::RUN, 1, 200), Some(one));
+        assert_eq!(ledger.time(one, secs(201)), secs(6));
     }
 
     #[test]

@@ -182,6 +182,12 @@ pub enum SpendError {
     /// A reservation was to be stored before its call, by a node that nobody said so of. Nothing was spent.
     #[error("a node reserves ahead and is not one that does: put `.write_ahead()` on it")]
     NotAhead,
+    /// The stored ledger has the limits of other parts than the pipeline has, and no room for all of them.
+    #[error(
+        "the parts of the pipeline that have a budget are others than those of the stored ledger, which has no room for them: \
+         give fewer parts one, or resume with those that it was begun with"
+    )]
+    OtherParts,
     /// Without a heap there is room for the accounts of so many runs at once, and there are as many.
     #[error(
         "a runner without a heap keeps account of {LEDGERS} runs at once: wait until one ends, or switch on feature `alloc`"
