@@ -140,9 +140,10 @@ mod valid;
 mod value;
 
 pub use budget::{
-    Accounts, AccountsError, Amount, Budget, BudgetExceeded, Dimension, EmptyBudget, FALLBACKS_MAX, FallbackError,
-    Fallbacks, LEDGERS, Ledger, LedgerError, Ledgers, ModelName, OWN_PRICES_MAX, Price, Pricing, PricingError,
-    PricingErrorKind, Remaining, Reservation, ShareError, SpendError, Spender, UnknownModel, Usage, Usd, UsdError,
+    Accounts, AccountsError, AheadReservation, Amount, Budget, BudgetExceeded, Dimension, EmptyBudget, FALLBACKS_MAX,
+    FallbackError, Fallbacks, LEDGERS, Ledger, LedgerError, Ledgers, ModelName, OWN_PRICES_MAX, Price, Pricing,
+    PricingError, PricingErrorKind, Remaining, Reservation, ShareError, SpendError, Spender, UnknownModel, Usage, Usd,
+    UsdError,
 };
 #[cfg(feature = "tokio")]
 pub use clock::TokioClock;
@@ -204,7 +205,7 @@ pub mod parts {
         into_node::{Itself, Known, Same},
         layer::{
             Budgeted, Deadline, Ensure, FromStart, Inherit, Inner, Leaf, Once, Policy, Require, Skipped, Step, Stored,
-            Unlimited, Within,
+            Unlimited, Within, WriteAhead,
         },
         never::Never,
         pipeline::{CxStep, Ensured, FnStep, MapStep, Required, TryMapStep},

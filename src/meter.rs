@@ -7,8 +7,8 @@ use core::{convert::Infallible, time::Duration};
 
 use crate::{
     budget::{
-        Accounts, AccountsError, Amount, Budget, LEDGER_MAX, Ledger, LedgerError, Ledgers, Lent, SHORT, Scope,
-        SpendError, Spender,
+        Accounts, AccountsError, AheadHere, Amount, Budget, LEDGER_MAX, Ledger, LedgerError, Ledgers, Lent, SHORT,
+        Scope, SpendError, Spender,
     },
     report::Spent,
     slot::Place,
@@ -96,6 +96,15 @@ pub trait Meter: Sized {
     /// The ledger as it is stored, written into the room for it.
     fn bytes<'r>(ledger: Self::Ledger<'_>, now: Duration, room: &'r mut Self::Room) -> &'r [u8];
 
+    /// A node that reserves ahead is about to be polled, in a run with a store or without.
+    fn ahead(book: &Self::Book<'_>, durable: bool);
+
+    /// It was polled: whether it waits for its reservations to be stored.
+    fn asked_ahead(book: &Self::Book<'_>) -> bool;
+
+    /// They are stored.
+    fn written_ahead(book: &Self::Book<'_>);
+
     /// Why the run has to stop.
     fn take_fault(book: &mut Self::Book<'_>) -> Option<SpendError>;
 }
@@ -118,6 +127,9 @@ pub trait Metered: Meter {
         budget: &Budget,
         now: Duration,
     ) -> Result<Scope, Self::Over>;
+
+    /// Such a part is over.
+    fn leave(book: &Self::Book<'_>, scope: Scope, now: Duration);
 }
 
 /// No account: nothing is counted and nothing limited.
@@ -203,6 +215,17 @@ impl Meter for NoBudget {
     fn bytes((): (), _: Duration, (): &mut ()) -> &[u8] {
         &[]
     }
+
+    #[inline(always)]
+    fn ahead((): &(), _: bool) {}
+
+    #[inline(always)]
+    fn asked_ahead((): &()) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn written_ahead((): &()) {}
 
     #[inline(always)]
     fn take_fault((): &mut ()) -> Option<SpendError> {
@@ -425,8 +448,24 @@ impl Meter for Metering {
     #[inline(always)]
     fn bytes<'r>(ledger: Option<&Ledger>, now: Duration, room: &'r mut Room) -> &'r [u8] {
         match ledger {
-            Some(ledger) => ledger.encode_in(now, false, &mut room.short, &mut room.long),
+            Some(ledger) => ledger.encode_in(now, &mut room.short, &mut room.long),
             None => &[],
+        }
+    }
+
+    fn ahead(book: &Book<'_>, durable: bool) {
+        if let Some(ledger) = book.ledger() {
+            ledger.ahead_here(if durable { AheadHere::Written } else { AheadHere::Nowhere });
+        }
+    }
+
+    fn asked_ahead(book: &Book<'_>) -> bool {
+        book.ledger().is_some_and(|ledger| ledger.ahead_here(AheadHere::Not))
+    }
+
+    fn written_ahead(book: &Book<'_>) {
+        if let Some(ledger) = book.ledger() {
+            ledger.ahead_written();
         }
     }
 
@@ -439,8 +478,14 @@ impl Metered for Metering {
     fn enter(book: &mut Book<'_>, within: Scope, key: u32, budget: &Budget, now: Duration) -> Result<Scope, Overspent> {
         match book.ledger().and_then(|ledger| ledger.enter(within, key, budget, now)) {
             Some(scope) => Ok(scope),
-            // More than there is room for are refused when the runner is built.
-            None => Err(book.fault(SpendError::Overflow)),
+            // More than there is room for are refused when the runner is built, so some are in the stored ledger alone.
+            None => Err(book.fault(SpendError::OtherParts)),
+        }
+    }
+
+    fn leave(book: &Book<'_>, scope: Scope, now: Duration) {
+        if let Some(ledger) = book.ledger() {
+            ledger.leave(scope, now);
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     describe::{Description, Shown},
     exec::{Node, Walk},
     into_node::{IntoBranch, IntoNode, Known, Piece, Same},
-    layer::{Budgeted, Deadline, FromStart, Inherit, Leaf, Policy, Skipped, Step, Stored, Unlimited},
+    layer::{Budgeted, Deadline, FromStart, Inherit, Leaf, Policy, Skipped, Step, Stored, Unlimited, WriteAhead},
     policy::PolicyMap,
 };
 
@@ -544,6 +544,42 @@ impl<B, R, T, K, In, Out, Error> Pipeline<Step<B, Policy<R, T, K>>, In, Out, Err
     pub fn was(mut self, id: &'static str) -> Self {
         self.chain.key = id;
         self
+    }
+}
+
+impl<F, In, C, P, Out, Error> Pipeline<Step<CxNode<F, In, C, Out, Error>, P>, In, Out, Error> {
+    /// Lets this node store what it reserves before its calls go out, with [`NodeCx::reserve_ahead`](crate::NodeCx::reserve_ahead).
+    ///
+    /// What a run spent is stored with each checkpoint, so a process that is killed in the middle of a call forgets what that call
+    /// cost. For a node whose calls are dear, this spends a write to the store on not forgetting it.
+    ///
+    /// ```
+    /// use stroma::{Budget, NodeCx, Runner, SpendError, Usage, Usd, node_with};
+    /// # use std::fmt;
+    /// # #[derive(Debug)] enum AppError { Budget(SpendError) }
+    /// # impl fmt::Display for AppError { fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str("no") } }
+    /// # impl std::error::Error for AppError {}
+    /// # impl stroma::Failure for AppError {}
+    /// # impl From<SpendError> for AppError { fn from(e: SpendError) -> Self { Self::Budget(e) } }
+    /// # async fn call(_: &str) -> Result<(String, u64), AppError> { Ok(("42".into(), 900)) }
+    /// async fn ask(question: String, cx: NodeCx<'_, stroma::NoContext>) -> Result<String, AppError> {
+    ///     let reserved = cx.reserve_ahead(Usage::of("gpt-4.1").input(1_000)).await?;
+    ///     let (answer, input) = call(&question).await?; // Killed in here, the run has spent the thousand tokens.
+    ///     reserved.settle(Usage::of("gpt-4.1").input(input))?;
+    ///     Ok(answer)
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pipeline = node_with("ask", ask).write_ahead();
+    /// let runner = Runner::quick(pipeline).with_budget(Budget::unlimited().cost(Usd::dollars(5))).build()?;
+    /// assert_eq!(runner.run("Why?".to_owned()).await?.report.spent.tokens, 900);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn write_ahead(self) -> Pipeline<Step<WriteAhead<CxNode<F, In, C, Out, Error>>, P>, In, Out, Error> {
+        let Step { id, key, body, policy } = self.chain;
+        Pipeline::of(Step { id, key, body: WriteAhead(body), policy })
     }
 }
 

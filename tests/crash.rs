@@ -23,7 +23,7 @@ use std::{
 };
 
 use stroma::{
-    Cause, Exec, Failure, Full, NodeCx, RunId, Runner, Sealed, Slot, node_with, par,
+    Budget, Cause, Exec, Failure, Full, NodeCx, RunId, Runner, Sealed, Slot, SpendError, Usage, node_with, par,
     store::{Access, Begun, Durable, Encode, RedbSession, RedbStore, Session, Store, StoreError, StoreErrorKind},
 };
 use tempfile::TempDir;
@@ -111,13 +111,36 @@ struct NoFailure;
 
 impl Failure for NoFailure {}
 
+impl From<SpendError> for NoFailure {
+    fn from(_: SpendError) -> Self {
+        Self
+    }
+}
+
 async fn work(x: u64, cx: NodeCx<'_, Role>) -> Result<u64, NoFailure> {
     let role = cx.context();
     role.reach(cx.node(), Before).await;
+    let cost = Usage::tokens(cost(cx.node()));
+    // The last one is too dear to be forgotten.
+    let reserved = if cx.node() == "end" { Some(cx.reserve_ahead(cost).await?) } else { None };
     (&*role.effects).write_all(format!("{}\n", cx.node()).as_bytes()).unwrap();
+    if reserved.is_none() {
+        cx.record(cost)?;
+    }
     role.reach(cx.node(), Effect).await;
+    if let Some(reserved) = reserved {
+        reserved.settle(cost)?;
+    }
     Ok(yielded_by(cx.node(), x))
 }
+
+/// The tokens that a node spends: a decimal digit for each counts how often it was paid for.
+fn cost(node: &str) -> u64 {
+    NODES.iter().zip(0..).find(|(id, _)| **id == node).map_or(0, |(_, at)| 10_u64.pow(at))
+}
+
+/// Each node once.
+const ONCE: u64 = 111_111;
 
 fn yielded_by(node: &str, x: u64) -> u64 {
     node.bytes().fold(x, |x, byte| x.wrapping_mul(31).wrapping_add(u64::from(byte)))
@@ -134,8 +157,17 @@ fn result() -> u64 {
     yielded_by("end", yielded_by("mid", joined((left, yielded_by("right", start)))))
 }
 
-type Env =
-    stroma::Caps<Durable<Watched>, stroma::NoRetry, stroma::NoClock, Role, stroma::ByFailure, stroma::NoTrace, Full>;
+type Env = stroma::Caps<
+    Durable<Watched>,
+    stroma::NoRetry,
+    stroma::NoClock,
+    Role,
+    stroma::ByFailure,
+    stroma::NoTrace,
+    Full,
+    stroma::NoTrace,
+    stroma::Metering,
+>;
 
 fn pipeline() -> Sealed<impl Exec<Env, In = u64, Out = u64, Error = NoFailure>> {
     let left = node_with("left1", work).then(node_with("left2", work));
@@ -143,7 +175,7 @@ fn pipeline() -> Sealed<impl Exec<Env, In = u64, Out = u64, Error = NoFailure>> 
         .then(par(left, node_with("right", work)))
         .map(joined)
         .then(node_with("mid", work).skip_checkpoint())
-        .then(node_with("end", work))
+        .then(node_with("end", work).write_ahead())
         .seal()
 }
 
@@ -279,7 +311,12 @@ fn child_process() {
     });
     let role = Role { effects: Arc::new(effects), stops: Arc::new(stops), released };
     let store = Watched { inner: RedbStore::open(file).unwrap(), role: role.clone() };
-    let runner = Runner::new(pipeline()).with_store(store).with_context(role).build().unwrap();
+    let runner = Runner::new(pipeline())
+        .with_store(store)
+        .with_context(role)
+        .with_budget(Budget::unlimited().tokens(10_000_000))
+        .build()
+        .unwrap();
     let id = RunId::new(RUN).unwrap();
     say("ready");
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
@@ -290,7 +327,10 @@ fn child_process() {
                 _ => return,
             };
             match run.await {
-                Ok(done) => say(&format!("done {} {} {}", done.output, done.report.status, done.report.restored)),
+                Ok(done) => {
+                    say(&format!("spent {}", done.report.spent.tokens));
+                    say(&format!("done {} {} {}", done.output, done.report.status, done.report.restored))
+                }
                 Err(halted) => match halted.cause {
                     Cause::Store(error) if matches!(error.kind(), StoreErrorKind::Busy { .. }) => say("busy"),
                     Cause::Store(error) if error.kind() == StoreErrorKind::UnknownRun => say("unknown"),
@@ -380,7 +420,12 @@ impl Process {
 
     /// Whether nothing follows until it is told something.
     fn is_end(line: &str) -> bool {
-        !line.starts_with("saved ") && !line.starts_with("at ")
+        !["saved ", "at ", "spent "].iter().any(|begin| line.starts_with(begin))
+    }
+
+    /// What the runs that came to their end spent.
+    fn spent(&self) -> Vec<u64> {
+        self.heard.iter().filter_map(|line| line.strip_prefix("spent ")?.parse().ok()).collect()
     }
 
     /// What a run ends with.
@@ -521,7 +566,11 @@ fn kill_at(stops: &[Stop], by_input: bool) {
     let mut process = place.process(&[]);
     process.tell("resume");
     assert_eq!(process.end(), format!("done {} RESUMED 5", result()));
+    let spent = process.spent();
     process.quit();
+    // Each node is paid for, as often as it had its effect at most; whoever asks again is told the same.
+    let most: u64 = NODES.iter().map(|node| counted[node] as u64 * cost(node)).sum();
+    assert!(spent == [spent[0]; 1] && (ONCE..=most).contains(&spent[0]), "{spent:?} {stops:?}");
     for (node, count) in place.effects() {
         assert_eq!(counted.remove(node), Some(count));
     }
@@ -646,5 +695,41 @@ fn of_two_processes_that_race_for_a_run_one_goes_on_and_the_other_is_told_busy()
         assert_eq!(other.end(), format!("done {} RESUMED {restored}", result()));
         other.quit();
         assert!(place.effects().values().all(|times| *times == 1));
+    }
+}
+
+#[test]
+fn what_was_spent_is_exact_after_a_kill() {
+    for (stop, first, spent) in [
+        // Nothing of it is saved, and all of it is saved.
+        (("start", Effect), "", ONCE),
+        (("start", Unsaved), "", ONCE),
+        (("start", Saved), "saved start", ONCE),
+        // It was spent when the other branch was saved.
+        (("left1", Effect), "saved right", ONCE + cost("left1")),
+        (("left2", Unsaved), "saved right", ONCE),
+        (("right", Saved), "saved left2", ONCE),
+        (("mid", Effect), "", ONCE),
+        // The last one had reserved ahead, and with its reservation went what `mid` had spent.
+        (("end", Before), "", ONCE),
+        (("end", Effect), "", ONCE + cost("mid") + cost("end")),
+        (("end", Unsaved), "", ONCE + cost("mid") + cost("end")),
+        (("end", Saved), "saved end", ONCE),
+    ] {
+        let place = Place::new();
+        let mut process = place.process(&[stop]);
+        process.tell("run");
+        process.wait_for(&format!("at {}", stop_name(stop)));
+        if !first.is_empty() {
+            process.wait_for(first);
+        }
+        process.kill();
+        let mut process = place.process(&[]);
+        for command in ["run", "resume"] {
+            process.tell(command);
+            assert!(process.end().starts_with("done "), "{stop:?}");
+        }
+        assert_eq!(process.spent(), [spent; 2], "{stop:?}");
+        process.quit();
     }
 }

@@ -12,8 +12,8 @@ use core::{
 
 use allocation_counter::measure;
 use stroma::{
-    Backoff, Clock, Failure, FailureClass, NodeCx, Now, PolicyMap, RingTrace, RunId, RunStatus, Runner, ms, node,
-    node_with, par, secs, store::MemoryStore,
+    Backoff, Budget, Clock, Failure, FailureClass, NodeCx, Now, PolicyMap, Price, Pricing, RingTrace, RunId, RunStatus,
+    Runner, Usage, Usd, ms, node, node_with, par, secs, store::MemoryStore,
 };
 
 /// Lets go of the task once.
@@ -270,5 +270,62 @@ fn a_ring_records_events_failures_and_values_without_a_heap() {
         assert_eq!((done.output, done.trace.len(), done.trace.dropped()), (9, 3, 1));
         assert!(done.trace.iter().map(|event| event.input().decode::<u64>()).eq([Ok(8), Ok(8), Ok(8)]));
         assert_eq!(done.trace.failures().count(), 1);
+    });
+}
+
+async fn spend(x: u64, cx: NodeCx<'_, Flaky>) -> Result<u64, Fail> {
+    let model = cx.model("big");
+    let most = Usage::of(model).input(30).output(10);
+    let reserved = cx.reserve(most).map_err(|_| Fail)?;
+    pause().await;
+    reserved.settle(Usage::of(model).input(x)).map_err(|_| Fail)?;
+    cx.record(Usage::cost(Usd::picodollars(1))).map_err(|_| Fail)?;
+    let ahead = cx.reserve_ahead(most).await.map_err(|_| Fail)?;
+    drop(ahead);
+    flaky(x, cx).await
+}
+
+/// Whoever keeps account does it without a heap: of fresh, dropped, resumed and halted runs, and of a few at once.
+#[test]
+fn a_run_that_spends() {
+    let price = |each| Price::per_token(Usd::picodollars(each), Usd::picodollars(2 * each));
+    let pricing = Pricing::empty().with("big", price(10)).unwrap().with("small", price(1)).unwrap();
+    let part = node_with("b", spend).write_ahead().then(node("c", add)).budget(Budget::unlimited().tokens(130));
+    let runner = Runner::new(node("a", add).then(par(part, node_with("e", spend).write_ahead())).map(sum))
+        .with_clock(Ticking::default())
+        .with_policies(patient(Backoff::none()))
+        .with_context(Flaky::default())
+        .with_store(MemoryStore::<8, 6, 32>::new())
+        .with_budget(Budget::unlimited().cost(Usd::picodollars(2_000)).latency(secs(600)))
+        .with_model_fallback("big", "small", 0.5)
+        .with_pricing(pricing)
+        .build()
+        .unwrap();
+    let mut number = 0;
+    let flaky = &runner.context().0;
+    allocates_nothing(|| {
+        flaky.set([1, 0, 0]);
+        let done = drive(runner.run(1)).unwrap();
+        assert_eq!(done.output, 7);
+        let spent = done.report.spent;
+        assert!(spent.tokens > 120 && spent.cost > Usd::picodollars(1_000));
+        number += 1;
+        let id = RunId::from_u128(number);
+        {
+            // It is dropped with its guards in hand, beside two others that go on.
+            let (mut one, mut two) = (pin!(runner.run(1)), pin!(runner.run(1)));
+            let mut run = pin!(runner.run_as(id, 1));
+            for _ in 0..3 {
+                let mut task = Context::from_waker(Waker::noop());
+                assert!(run.as_mut().poll(&mut task).is_pending());
+                assert!(one.as_mut().poll(&mut task).is_pending() && two.as_mut().poll(&mut task).is_pending());
+            }
+        }
+        assert_eq!(drive(runner.resume(id)).unwrap().output, 7);
+        // Too much in failed attempts.
+        flaky.set([9, 0, 0]);
+        let halted = drive(runner.run_as(RunId::from_u128(number + 1_000), 1)).unwrap_err();
+        assert!(matches!(halted.cause, stroma::Cause::Budget(_)), "{:?}", halted.cause);
+        assert!(drive(runner.run_as(RunId::from_u128(number + 1_000), 1)).is_err());
     });
 }

@@ -13,7 +13,8 @@ use std::{
 };
 
 use stroma::{
-    Backoff, ManualClock, NodeCx, PolicyMap, RunId, RunStatus, Runner, ms, node, node_with, par, secs, spans,
+    Backoff, Budget, ManualClock, NodeCx, PolicyMap, RunId, RunStatus, Runner, Usage, Usd, ms, node, node_with, par,
+    secs, spans,
     store::{HeapStore, StoreErrorKind},
 };
 use support::{Act, Log, Oops, Scripted, Spy, poll_once, poll_until_idle};
@@ -644,4 +645,46 @@ async fn spans_go_with_every_other_capability_and_without_a_subscriber() {
         .build();
     let done = runner.unwrap().run_as(id("r"), 1).await.unwrap();
     assert_eq!((done.output, done.trace.events().len()), (5, 1));
+}
+
+/// What attempts and runs spent is in their spans, and adds up.
+#[tokio::test(start_paused = true)]
+async fn what_is_spent_is_with_the_attempt_and_the_run() {
+    async fn spend(x: u32, cx: NodeCx<'_, Log>) -> Result<u32, Oops> {
+        cx.record(Usage::tokens(5).with_cost(Usd::picodollars(7))).unwrap();
+        let held = cx.reserve(Usage::tokens(100)).unwrap();
+        if cx.attempt() == 1 && cx.node() == "b" {
+            return Err(Oops::Busy);
+        }
+        held.settle(Usage::tokens(20)).unwrap();
+        if cx.node() == "c" {
+            std::future::pending::<()>().await;
+        }
+        Ok(x)
+    }
+    let (watch, _guard) = Watch::here();
+    let free = node("free", async |x: u32| Ok(x));
+    let pipeline = node_with("a", spend)
+        .then(node_with("b", spend).retry(PolicyMap::never().recoverable(1, Backoff::none())))
+        .then(free)
+        .then(node_with("c", spend))
+        .deadline(secs(1));
+    let runner = Runner::quick(pipeline)
+        .with_context(Log::new())
+        .with_budget(Budget::unlimited().tokens(1_000))
+        .with_tracing()
+        .build()
+        .unwrap();
+    let halted = runner.run_as(RunId::from_u128(1), 1).await.unwrap_err();
+    assert_eq!((halted.report.spent.tokens, halted.report.spent.cost), (180, Usd::picodollars(28)));
+    // The run first, since its span is; then `a`, both attempts at `b`, and the one at `c` that was cut short.
+    assert_eq!(watch.all(spans::TOKENS), ["180", "25", "105", "25", "25"]);
+    assert_eq!(watch.all(spans::COST), ["28", "7", "7", "7", "7"]);
+    assert!(watch.tree().contains("outcome=cut_short"), "{}", watch.tree());
+
+    // Without an account there is nothing to tell.
+    let (watch, _guard) = Watch::here();
+    let runner = Runner::new(node_with("a", spend)).with_context(Log::new()).with_tracing().build().unwrap();
+    assert!(runner.run_as(RunId::from_u128(1), 1).await.is_ok());
+    assert!(watch.all(spans::TOKENS).is_empty() && watch.all(spans::COST).is_empty());
 }

@@ -118,6 +118,49 @@ struct State {
     fault: Option<SpendError>,
     /// What was refused and what went wrong, of attempts that are not over.
     notes: heapless::Vec<Note, NOTES>,
+    ahead: Ahead,
+}
+
+/// How it stands with reservations that are to be stored before their call.
+#[derive(Clone, Copy)]
+struct Ahead {
+    /// What the node that is being polled now gets for asking.
+    here: AheadHere,
+    /// Whether it asked for a write.
+    asked: bool,
+    /// How many writes there were.
+    written: u32,
+    /// How many such reservations there are.
+    open: u32,
+}
+
+impl Ahead {
+    const NONE: Self = Self { here: AheadHere::Not, asked: false, written: 0, open: 0 };
+}
+
+/// What a node gets that asks for its reservation to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AheadHere {
+    /// Nobody would write it.
+    Not,
+    /// There is nowhere to write it to.
+    Nowhere,
+    /// It is written when the node lets go of the task.
+    Written,
+}
+
+/// What came of asking for a reservation to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AheadAsked {
+    /// Nobody writes it here.
+    Refused,
+    /// There is nothing to wait for.
+    AtOnce,
+    /// It is stored once the number of writes is another.
+    Wait {
+        /// How many there were.
+        written: u32,
+    },
 }
 
 /// Why a node has to stop, if it does.
@@ -135,6 +178,8 @@ const NOTES: usize = 4;
 struct Account {
     spent: Amount,
     reserved: Amount,
+    /// What of the reserved is stored as if it were spent.
+    ahead: Amount,
     /// At most so much.
     limit: Amount,
     /// In nanoseconds: at most so long, when it began, and how long it had taken before that.
@@ -142,6 +187,8 @@ struct Account {
     started: u64,
     before: u64,
     key: u32,
+    /// How many are in it at present: its time is that while there is anybody.
+    inside: u16,
     /// The one around it, which always comes before it.
     parent: Scope,
 }
@@ -150,11 +197,13 @@ impl Account {
     const VACANT: Self = Self {
         spent: Amount::ZERO,
         reserved: Amount::ZERO,
+        ahead: Amount::ZERO,
         limit: Amount { tokens: NONE, cost: Usd::MAX },
         time_limit: NONE,
         started: NONE,
         before: 0,
         key: 0,
+        inside: 0,
         parent: Scope::RUN,
     };
 
@@ -271,6 +320,15 @@ impl State {
         error
     }
 
+    /// Counts a reservation among those that are stored as if they were spent.
+    fn mark(&mut self, scope: Scope, reserved: Amount) {
+        self.ahead.open = self.ahead.open.saturating_add(1);
+        let _ = self.outwards(scope, |account| {
+            account.ahead = account.ahead.saturating_add(reserved);
+            None::<()>
+        });
+    }
+
     #[cold]
     fn overflow(&mut self) -> SpendError {
         if self.fault.is_none() {
@@ -293,6 +351,7 @@ impl Ledger {
                 refused: None,
                 fault: None,
                 notes: heapless::Vec::new(),
+                ahead: Ahead::NONE,
             }),
             news: AtomicBool::new(false),
         }
@@ -307,6 +366,7 @@ impl Ledger {
         state.taken = 0;
         state.unpriced = 0;
         state.told = (Amount::ZERO, 0);
+        state.ahead = Ahead::NONE;
         self.news.store(false, Ordering::Release);
         if state.refused.is_some() || state.fault.is_some() || !state.notes.is_empty() {
             state.forget();
@@ -327,11 +387,23 @@ impl Ledger {
             state.taken += 1;
         }
         *account = account.limited(budget);
+        account.inside = account.inside.saturating_add(1);
         if account.started == NONE {
             account.started = nanos(now);
         }
         // At most seven, so the cast keeps it.
         Some(Scope(at as u8 + 1))
+    }
+
+    /// A part that began is over.
+    pub(crate) fn leave(&self, scope: Scope, now: Duration) {
+        let mut state = self.state.lock();
+        let account = state.account(scope);
+        account.inside = account.inside.saturating_sub(1);
+        if account.inside == 0 {
+            account.before = account.time(nanos(now));
+            account.started = NONE;
+        }
     }
 
     /// Before an attempt: the first limit, from the inside out, that is used up. Reservations do not count.
@@ -420,6 +492,47 @@ impl Ledger {
         self.tell();
         state.unpriced = state.unpriced.saturating_add(unpriced);
         if state.add(scope, reserved, actual) { Ok(()) } else { Err(state.overflow()) }
+    }
+
+    /// A node is about to be polled, or was just polled: what it gets for asking, and whether it asked.
+    pub(crate) fn ahead_here(&self, here: AheadHere) -> bool {
+        let mut state = self.state.lock();
+        state.ahead.here = here;
+        core::mem::take(&mut state.ahead.asked)
+    }
+
+    /// Asks for a reservation to be stored as if it were spent, from now on until [`take_back`](Self::take_back).
+    pub(crate) fn ask_ahead(&self, scope: Scope, reserved: Amount) -> AheadAsked {
+        let mut state = self.state.lock();
+        match state.ahead.here {
+            AheadHere::Not => return AheadAsked::Refused,
+            AheadHere::Nowhere => return AheadAsked::AtOnce,
+            AheadHere::Written => {}
+        }
+        state.ahead.asked = true;
+        state.mark(scope, reserved);
+        AheadAsked::Wait { written: state.ahead.written }
+    }
+
+    /// The ledger was written since all that asked did so.
+    pub(crate) fn ahead_written(&self) {
+        let mut state = self.state.lock();
+        state.ahead.written = state.ahead.written.wrapping_add(1);
+    }
+
+    /// Whether the ledger was written since there were so many writes.
+    pub(crate) fn is_written(&self, since: u32) -> bool {
+        self.state.lock().ahead.written != since
+    }
+
+    /// A reservation that was to be stored is about to be settled.
+    pub(crate) fn take_back(&self, scope: Scope, reserved: Amount) {
+        let mut state = self.state.lock();
+        state.ahead.open = state.ahead.open.saturating_sub(1);
+        let _ = state.outwards(scope, |account| {
+            account.ahead = account.ahead.saturating_sub(reserved);
+            None::<()>
+        });
     }
 
     /// Books what was not reserved.
@@ -591,27 +704,26 @@ const TIME_MAX: u64 = u64::MAX / 1_000;
 /// bytes than seven bits a byte would, and half the instructions. So a ledger takes at most
 /// 1 + 3 · 9 + 8 + 7 · (5 + 2 · 9 + 8) = 253 bytes.
 impl Ledger {
-    /// Writes what is spent; with `ahead` what is reserved counts as spent.
+    /// Writes what is spent, and with it the reservations that are to be stored before their call.
     #[cfg(test)]
-    pub(crate) fn encode<'b>(&self, now: Duration, ahead: bool, buffer: &'b mut [u8; LEDGER_MAX]) -> &'b [u8] {
-        self.state.lock().encode(nanos(now), ahead, buffer)
+    pub(crate) fn encode<'b>(&self, now: Duration, buffer: &'b mut [u8; LEDGER_MAX]) -> &'b [u8] {
+        self.state.lock().encode(nanos(now), buffer)
     }
 
-    /// Writes what is spent, into the shorter buffer where that is long enough: nearly every run has no limits but its own. With
-    /// `ahead` what is reserved counts as spent.
+    /// Writes what is spent, into the shorter buffer where that is long enough: nearly every run has no limits but its own. What
+    /// is reserved ahead counts as spent.
     #[inline(always)]
     pub(crate) fn encode_in<'b>(
         &self,
         now: Duration,
-        ahead: bool,
         short: &'b mut [u8; SHORT],
         long: &'b mut Option<[u8; LEDGER_MAX]>,
     ) -> &'b [u8] {
         let mut state = self.state.lock();
         if state.taken == 0 {
-            return state.encode(nanos(now), ahead, short);
+            return state.encode(nanos(now), short);
         }
-        state.encode(nanos(now), ahead, long.get_or_insert([0; LEDGER_MAX]))
+        state.encode(nanos(now), long.get_or_insert([0; LEDGER_MAX]))
     }
 
     /// Takes over what [`encode_in`](Self::encode_in) wrote, before anything is entered or spent. Scopes get their limits when they
@@ -703,10 +815,11 @@ impl State {
     }
 
     #[inline(always)]
-    fn encode<'b, const N: usize>(&mut self, now: u64, ahead: bool, buffer: &'b mut [u8; N]) -> &'b [u8] {
+    fn encode<'b, const N: usize>(&mut self, now: u64, buffer: &'b mut [u8; N]) -> &'b [u8] {
         let mut to = Writer { buffer, len: 0 };
+        let ahead = self.ahead.open != 0;
         let spent = |account: &Account| match ahead {
-            true => account.spent.saturating_add(account.reserved),
+            true => account.spent.saturating_add(account.ahead),
             false => account.spent,
         };
         to.bytes([VERSION << 3 | self.taken & 7]);
@@ -864,8 +977,8 @@ mod tests {
         Duration::from_secs(seconds)
     }
 
-    fn bytes(ledger: &Ledger, now: Duration, ahead: bool) -> Vec<u8> {
-        ledger.encode(now, ahead, &mut [0; LEDGER_MAX]).to_vec()
+    fn bytes(ledger: &Ledger, now: Duration) -> Vec<u8> {
+        ledger.encode(now, &mut [0; LEDGER_MAX]).to_vec()
     }
 
     #[test]
@@ -932,7 +1045,7 @@ mod tests {
         let below = enter(one, 1, 3).unwrap();
         assert!(one != two && one != below);
         assert_eq!((enter(Scope::RUN, 1, 4), enter(one, 1, 4)), (Some(one), Some(below)));
-        // Its time counts from when it was entered first.
+        // Its time counts from when it was entered first
         assert_eq!((ledger.time(one, secs(4)), ledger.time(below, secs(4))), (secs(4), secs(1)));
         assert_eq!(ledger.remaining(below, secs(4)).time, Some(secs(1)));
         for key in 3..=6 {
@@ -940,6 +1053,16 @@ mod tests {
         }
         assert_eq!(enter(Scope::RUN, 7, 4), None);
         assert_eq!(enter(Scope::RUN, 2, 4), Some(two));
+        // and until all have left it; it goes on when it is entered again.
+        ledger.leave(one, secs(4));
+        assert_eq!(ledger.time(one, secs(5)), secs(5));
+        ledger.leave(one, secs(5));
+        assert_eq!(
+            (ledger.time(one, secs(100)), ledger.exhausted(one, secs(100))),
+            (secs(5), Some(BudgetExceeded::Time { limit: secs(5), actual: secs(5) }))
+        );
+        assert_eq!(enter(Scope::RUN, 1, 200), Some(one));
+        assert_eq!(ledger.time(one, secs(201)), secs(6));
     }
 
     #[test]
@@ -987,7 +1110,7 @@ mod tests {
         assert_eq!(ledger.told(), Told::default());
         assert_eq!(ledger.unpriced(), 3);
         // What is restored is not recent.
-        ledger.restore(&bytes(&ledger, secs(0), false)).unwrap();
+        ledger.restore(&bytes(&ledger, secs(0))).unwrap();
         assert_eq!(ledger.told(), Told::default());
     }
 
@@ -1005,7 +1128,10 @@ mod tests {
         old.reserve(outer, amount(9, 9)).unwrap();
 
         for (ahead, more) in [(false, amount(0, 0)), (true, amount(9, 9))] {
-            let stored = bytes(&old, secs(1_020), ahead);
+            if ahead {
+                old.state.lock().mark(outer, amount(9, 9));
+            }
+            let stored = bytes(&old, secs(1_020));
             let new = Ledger::new(&run);
             new.started(secs(5));
             new.restore(&stored).unwrap();
@@ -1022,6 +1148,43 @@ mod tests {
     }
 
     #[test]
+    fn a_reservation_is_stored_before_its_call_where_somebody_does_it() {
+        let ledger = Ledger::new(&Budget::unlimited());
+        let part = ledger.enter(Scope::RUN, 1, &Budget::unlimited(), secs(0)).unwrap();
+        let stored = |scope| {
+            let new = Ledger::new(&Budget::unlimited());
+            new.restore(&bytes(&ledger, secs(0))).unwrap();
+            new.spent(scope)
+        };
+        for (scope, tokens) in [(part, 3), (part, 4), (Scope::RUN, 50)] {
+            ledger.reserve(scope, amount(tokens, 1)).unwrap();
+        }
+        assert_eq!(ledger.ask_ahead(part, amount(3, 1)), AheadAsked::Refused);
+        assert!(!ledger.ahead_here(AheadHere::Nowhere));
+        assert_eq!(ledger.ask_ahead(part, amount(3, 1)), AheadAsked::AtOnce);
+        assert!(!ledger.ahead_here(AheadHere::Written));
+        assert_eq!((stored(part), stored(Scope::RUN)), (Amount::ZERO, Amount::ZERO));
+        for tokens in [3, 4] {
+            assert_eq!(ledger.ask_ahead(part, amount(tokens, 1)), AheadAsked::Wait { written: 0 });
+        }
+        assert!(ledger.ahead_here(AheadHere::Not) && !ledger.ahead_here(AheadHere::Not));
+        assert!(!ledger.is_written(0));
+        ledger.ahead_written();
+        assert!(ledger.is_written(0) && !ledger.is_written(1));
+        // It is not spent here, and what is not ahead is not stored.
+        assert_eq!((ledger.spent(part), stored(part), stored(Scope::RUN)), (Amount::ZERO, amount(7, 2), amount(7, 2)));
+        ledger.take_back(part, amount(3, 1));
+        ledger.settle(part, amount(3, 1), amount(1, 0), 0).unwrap();
+        assert_eq!((stored(part), stored(Scope::RUN)), (amount(5, 1), amount(5, 1)));
+        ledger.take_back(part, amount(4, 1));
+        ledger.settle(part, amount(4, 1), Amount::ZERO, 0).unwrap();
+        assert_eq!((stored(part), ledger.spent(Scope::RUN)), (amount(1, 0), amount(1, 0)));
+        ledger.begin(&Budget::unlimited(), secs(0));
+        assert_eq!(ledger.ask_ahead(Scope::RUN, amount(1, 1)), AheadAsked::Refused);
+        assert!(!ledger.is_written(0));
+    }
+
+    #[test]
     fn the_largest_ledger_fits_and_comes_back() {
         let ledger = Ledger::new(&Budget::unlimited());
         ledger.started(secs(0));
@@ -1030,12 +1193,11 @@ mod tests {
             scope = ledger.enter(scope, u32::MAX - key, &Budget::unlimited(), secs(0)).unwrap();
         }
         ledger.book(scope, amount(u64::MAX, u64::MAX), u64::MAX).unwrap();
-        let stored = bytes(&ledger, Duration::MAX, false);
+        let stored = bytes(&ledger, Duration::MAX);
         assert_eq!(stored.len(), 253);
         let new = Ledger::new(&Budget::unlimited());
         new.restore(&stored).unwrap();
-        assert_eq!(bytes(&new, secs(0), false), stored);
-        assert_eq!(bytes(&new, secs(0), true), stored);
+        assert_eq!(bytes(&new, secs(0)), stored);
     }
 
     #[test]
@@ -1046,7 +1208,7 @@ mod tests {
         let part = ledger.enter(Scope::RUN, 300, &Budget::unlimited(), secs(1)).unwrap();
         ledger.book(part, amount(127, 128), 3).unwrap();
         ledger.book(Scope::RUN, amount(1, u64::MAX - 128), 0).unwrap();
-        let stored = bytes(&ledger, Duration::from_micros(1_000_005), false);
+        let stored = bytes(&ledger, Duration::from_micros(1_000_005));
         let (run, part) = ([0b1_001, 1, 128], [0, 0x2c, 0x01, 0, 0, 1, 127, 1, 128, 1, 5]);
         let expected = [&run[..], &[8], &[0xff; 8], &[1, 3, 1, 5], &part];
         assert_eq!(stored, expected.concat());
@@ -1057,7 +1219,7 @@ mod tests {
         use LedgerError::{Contradiction, Overlong, Trailing, Truncated, Version};
         let ledger = Ledger::new(&Budget::unlimited());
         ledger.book(Scope::RUN, amount(7, 7), 0).unwrap();
-        let before = bytes(&ledger, secs(0), false);
+        let before = bytes(&ledger, secs(0));
         let with = |inner: u8, rest: &[u8]| [&[8 | inner, 1, 5, 1, 5, 0, 0], rest].concat();
         // A part in this scope, of this key, with so many tokens and picodollars.
         let part = |parent, key, tokens, cost| [parent, key, 0, 0, 0, 1, tokens, 1, cost, 0];
@@ -1094,7 +1256,7 @@ mod tests {
             (two(one, one), Contradiction),
         ] {
             assert_eq!(ledger.restore(&stored), Err(error), "{stored:?}");
-            assert_eq!(bytes(&ledger, secs(0), false), before);
+            assert_eq!(bytes(&ledger, secs(0)), before);
         }
         assert_eq!(ledger.restore(&two(part(0, 1, 3, 2), part(0, 2, 2, 3))), Ok(()));
         assert_eq!(ledger.restore(&two(part(0, 1, 3, 2), part(1, 1, 3, 2))), Ok(()));
@@ -1238,7 +1400,10 @@ mod tests {
                         naive.booked.push((scope, amount(tokens, cost)));
                     }
                     Op::Resume { ahead } => {
-                        let stored = bytes(&ledger, Duration::ZERO, ahead);
+                        if ahead {
+                            naive.reserved.iter().for_each(|(scope, held)| ledger.state.lock().mark(Scope(*scope as u8), *held));
+                        }
+                        let stored = bytes(&ledger, Duration::ZERO);
                         let next = Ledger::new(&budget(run.0, run.1));
                         next.restore(&stored).unwrap();
                         for (at, (parent, key, tokens, cost)) in naive.scopes.iter().enumerate().skip(1) {
@@ -1300,10 +1465,10 @@ mod tests {
                 let _ = ledger.book(scope, amount(tokens >> shift, cost >> shift), 0);
             }
             let now = Duration::from_micros(now >> 10);
-            let stored = bytes(&ledger, now, false);
+            let stored = bytes(&ledger, now);
             let read = |bytes: &[u8]| {
                 let ledger = Ledger::new(&Budget::unlimited());
-                ledger.restore(bytes).map(|()| self::bytes(&ledger, Duration::ZERO, false))
+                ledger.restore(bytes).map(|()| self::bytes(&ledger, Duration::ZERO))
             };
             prop_assert_eq!(read(&stored), Ok(stored.clone()));
             // Whatever is read at all has one form only.

@@ -179,6 +179,15 @@ pub enum SpendError {
     /// The tokens or the cost do not fit into 64 bits.
     #[error("a count of tokens or a cost is beyond 64 bits: check what the node reports as its usage")]
     Overflow,
+    /// A reservation was to be stored before its call, by a node that nobody said so of. Nothing was spent.
+    #[error("a node reserves ahead and is not one that does: put `.write_ahead()` on it")]
+    NotAhead,
+    /// The stored ledger has the limits of other parts than the pipeline has, and no room for all of them.
+    #[error(
+        "the parts of the pipeline that have a budget are others than those of the stored ledger, which has no room for them: \
+         give fewer parts one, or resume with those that it was begun with"
+    )]
+    OtherParts,
     /// Without a heap there is room for the accounts of so many runs at once, and there are as many.
     #[error(
         "a runner without a heap keeps account of {LEDGERS} runs at once: wait until one ends, or switch on feature `alloc`"

@@ -1,5 +1,6 @@
 //! Money: what calls cost, how much may be spent, and who has spent it.
 
+mod ahead;
 mod fallback;
 #[cfg(feature = "json")]
 mod json;
@@ -14,9 +15,11 @@ mod spend;
 mod usage;
 mod usd;
 
+pub use ahead::AheadReservation;
+pub(crate) use ahead::Writing as WritingAhead;
 pub use fallback::{FALLBACKS_MAX, FallbackError, Fallbacks, ShareError};
+pub(crate) use ledger::{AheadHere, INNER as INNER_BUDGETS_MAX, LEDGER_MAX, SHORT};
 pub use ledger::{Amount, Ledger, LedgerError, Remaining, Scope};
-pub(crate) use ledger::{INNER as INNER_BUDGETS_MAX, LEDGER_MAX, SHORT};
 pub use limit::{Budget, BudgetExceeded, Dimension, EmptyBudget, LEDGERS, SpendError};
 pub use model::{ModelName, UnknownModel};
 pub use pool::Ledgers;

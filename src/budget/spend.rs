@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use super::{
     fallback::{self, FallbackError, Fallbacks},
-    ledger::{Amount, Ledger, Remaining, Scope},
+    ledger::{AheadAsked, Amount, Ledger, Remaining, Scope},
     limit::{Budget, EmptyBudget, SpendError},
     model::{ModelName, UnknownModel},
     pricing::Pricing,
@@ -319,6 +319,41 @@ impl Reservation<'_> {
         match spender.plain(accounts, &used) {
             Some((amount, unpriced)) => ledger.settle(spender.scope, reserved, amount, unpriced).map(|()| amount.cost),
             None => spender.settle_odd((ledger, accounts), reserved, &used),
+        }
+    }
+}
+
+/// What a reservation does that is to be stored before its call.
+impl Reservation<'_> {
+    /// Asks for it to be stored.
+    pub(super) fn ask_ahead(&self) -> AheadAsked {
+        let Some((ledger, _)) = self.spender.books else { return AheadAsked::AtOnce };
+        let asked = ledger.ask_ahead(self.spender.scope, self.reserved);
+        if asked == AheadAsked::Refused {
+            ledger.note_refused(SpendError::NotAhead);
+        }
+        asked
+    }
+
+    /// Whether the ledger was stored since there were so many writes.
+    pub(super) fn is_written(&self, since: u32) -> bool {
+        self.spender.books.is_none_or(|(ledger, _)| ledger.is_written(since))
+    }
+
+    /// It need not be stored any more.
+    pub(super) fn take_back(&self) {
+        if let Some((ledger, _)) = self.spender.books {
+            ledger.take_back(self.spender.scope, self.reserved);
+        }
+    }
+
+    /// Books nothing of it: there was no call.
+    pub(super) fn release(self) {
+        let (spender, reserved) = (self.spender, self.reserved);
+        core::mem::forget(self);
+        if let Some((ledger, _)) = spender.books {
+            // Nothing always fits.
+            let _ = ledger.settle(spender.scope, reserved, Amount::ZERO, 0);
         }
     }
 }

@@ -13,7 +13,7 @@ use core::{
 use pin_project::pin_project;
 
 use crate::{
-    budget::{Remaining, Reservation, SpendError, Spender, Usage, Usd},
+    budget::{AheadReservation, Remaining, Reservation, SpendError, Spender, Usage, Usd, WritingAhead},
     exec::{Cx, Detail, Env, Exec, Local, Node, Stop, StopOf, Walk},
     meter::Meter,
     run::RunId,
@@ -274,6 +274,23 @@ impl<'a, C> NodeCx<'a, C> {
     /// The guard may be dropped at any time.
     pub fn reserve(&self, most: Usage<'_>) -> Result<Reservation<'a>, SpendError> {
         self.spender.reserve(most)
+    }
+
+    /// Sets aside what a call may use at most, and waits until the store has that: a crash in the middle of the call, which would
+    /// forget what [`reserve`](Self::reserve) set aside, counts it as spent then. For nodes with
+    /// [`write_ahead`](crate::Pipeline::write_ahead).
+    ///
+    /// It costs one write to the store. While that is under way the node is not polled. In a runner that keeps no account, or has
+    /// no store, there is nothing to wait for.
+    ///
+    /// # Errors
+    /// As [`reserve`](Self::reserve), and [`SpendError::NotAhead`] in a node without `write_ahead`. When the store fails the run
+    /// halts with [`Cause::Store`](crate::Cause::Store).
+    ///
+    /// # Cancel safety
+    /// Dropped while it waits it takes the reservation back: there was no call yet.
+    pub async fn reserve_ahead(&self, most: Usage<'_>) -> Result<AheadReservation<'a>, SpendError> {
+        WritingAhead::new(self.spender.reserve(most)?).await
     }
 
     /// Books what a call used that was not reserved, and says what it cost. It is booked whatever the limits are: the run halts

@@ -2,7 +2,7 @@
 
 use core::{
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use pin_project::pin_project;
@@ -124,7 +124,11 @@ where
         task: &mut Context<'_>,
     ) -> Poll<Result<N::Out, StopOf<N, E>>> {
         match state.project() {
-            StateProj::Within { body, scope } => self.body.poll(body, at.with_scope(*scope), cx, local, task),
+            StateProj::Within { body, scope } => {
+                let ended = ready!(self.body.poll(body, at.with_scope(*scope), cx, local, task));
+                E::Budget::leave(&local.book, *scope, cx.now());
+                Poll::Ready(ended)
+            }
             StateProj::Refused(over) => Poll::Ready(Err(Stop::Halt(E::Detail::stop(*over, at)))),
         }
     }
@@ -146,7 +150,11 @@ where
         task: &mut Context<'_>,
     ) -> Poll<Option<StopOf<Self, E>>> {
         match state.project() {
-            StateProj::Within { body, scope } => self.body.drain(body, at.with_scope(*scope), cx, local, task),
+            StateProj::Within { body, scope } => {
+                let drained = ready!(self.body.drain(body, at.with_scope(*scope), cx, local, task));
+                E::Budget::leave(&local.book, *scope, cx.now());
+                Poll::Ready(drained)
+            }
             StateProj::Refused(_) => Poll::Ready(None),
         }
     }

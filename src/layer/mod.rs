@@ -1,5 +1,6 @@
 //! Nodes that wrap one other node.
 
+mod ahead;
 mod budget;
 mod checkpoint;
 mod contract;
@@ -8,6 +9,7 @@ mod retry;
 mod step;
 mod timeout;
 
+pub use ahead::WriteAhead;
 pub use budget::Budgeted;
 pub use checkpoint::{Inner, Leaf, Skipped, Stored};
 #[cfg(feature = "json")]

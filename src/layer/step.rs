@@ -200,7 +200,7 @@ where
                 let visit = self.visit(at, cx, local);
                 let mark = self.begun(Some(&input), at, &visit, now, cx, local);
                 let body = Self::within(&mark, cx, || self.body.start(input, at, cx, local));
-                (visit, Phase::Try { body, timer: Alarm::Off, mark, tab: Default::default() })
+                (visit, Phase::Try { body, timer: Alarm::Off, mark, tab: Self::tab(at, local) })
             }
         };
         StepState { kept, tally: Default::default(), visit, phase }
@@ -220,7 +220,7 @@ where
                         let visit = self.visit(at, cx, local);
                         let mark = self.begun(None, at, &visit, now, cx, local);
                         let body = Self::within(&mark, cx, || self.body.resume(proof, at, cx, local));
-                        (visit, Phase::Try { body, timer: Alarm::Off, mark, tab: Default::default() })
+                        (visit, Phase::Try { body, timer: Alarm::Off, mark, tab: Self::tab(at, local) })
                     }
                 }
             }
@@ -273,8 +273,11 @@ where
                 }
                 Poll::Ready(kept_back)
             }
-            PhaseProj::Save { saving, .. } => K::poll_save(saving, local, task)
-                .map(|saved| saved.err().map(|fault| Stop::Halt(E::Detail::stop(fault, at)))),
+            PhaseProj::Save { saving, over } => K::poll_save(saving, local, task).map(|saved| match (saved, *over) {
+                (Err(fault), _) => Some(Stop::Halt(E::Detail::stop(fault, at))),
+                (Ok(_), Some(over)) => Some(Stop::Halt(E::Detail::stop(over, at))),
+                (Ok(_), None) => None,
+            }),
             PhaseProj::Clear(clearing) => R::poll_clear(clearing, local, task)
                 .map(|cleared| cleared.err().map(|fault| Stop::Halt(E::Detail::stop(fault, at)))),
             PhaseProj::Wait(_) | PhaseProj::Load(_) | PhaseProj::Refused(_) | PhaseProj::Gone(_) => Poll::Ready(None),
@@ -327,6 +330,17 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
                             let mut over = None;
                             let now = Self::moment(cx);
                             if K::NODES != 0 {
+                                let (mut own_mark, mut own_tab);
+                                let (mark, tab) = match E::Budget::gone() {
+                                    // What its future still holds is of this attempt, and of what is saved with it.
+                                    Some(gone) => {
+                                        (own_mark, own_tab) = (core::mem::take(mark), core::mem::take(tab));
+                                        phase.set(Phase::Gone(gone));
+                                        E::Budget::polled(&mut local.book, at, &mut own_tab);
+                                        (&mut own_mark, &mut own_tab)
+                                    }
+                                    None => (mark, tab),
+                                };
                                 let ended = Self::ended::<E>(at, now, tab, &local.run);
                                 Record::<B::In, B::Out, B::Error>::succeeded(
                                     cx.env.trace(),
@@ -472,6 +486,19 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
         run: &'l <E::Detail as Detail>::Run,
     ) -> Ended<'l> {
         Ended::new(Attempt::new(E::Detail::id(run), at), now, E::Budget::tab(tab))
+    }
+
+    /// The tab of an attempt that begins: its function may have spent something before its future is polled.
+    #[inline(always)]
+    fn tab<E: Env>(at: Place, local: &mut Local<'_, E>) -> <E::Budget as Meter>::Tab
+    where
+        K: Role,
+    {
+        let mut tab = Default::default();
+        if K::NODES != 0 {
+            E::Budget::polled(&mut local.book, at, &mut tab);
+        }
+        tab
     }
 
     /// Whether the budget forbids an attempt to begin; a layer has none to forbid.
@@ -639,6 +666,6 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
             }
             (None, None) => return Poll::Pending,
         };
-        Poll::Ready(Phase::Try { body, timer: Alarm::Off, mark, tab: Default::default() })
+        Poll::Ready(Phase::Try { body, timer: Alarm::Off, mark, tab: Self::tab(at, local) })
     }
 }

@@ -15,6 +15,8 @@
 //! | | `status` | `COMPLETED`, `RESUMED`, `PARTIAL` or `FAILED`; `CANCELLED` where the run was dropped before its end |
 //! | | `restored` | how many nodes were not run because their output was in the store |
 //! | | `took_us` | how long it took in microseconds by the runner's clock, where it has one |
+//! | | `tokens` | the tokens that it spent, in all parts of a run that was resumed, where account is kept and there were any |
+//! | | `cost_picodollars` | the money, likewise |
 //! | | `error` | why it stopped, unless that was a node's own error: that is with the attempt |
 //! | | `otel.status_code` | `ERROR` where it stopped |
 //! | `node` | `node` | the node's id |
@@ -26,6 +28,7 @@
 //! | | `class` | of a failure: what it means, such as `recoverable` |
 //! | | `error` | of a failure: what it says |
 //! | | `took_us` | how long it took, as for the run |
+//! | | `tokens`, `cost_picodollars` | what it spent, however it ended |
 //! | | `otel.status_code` | `ERROR` where it failed |
 //!
 //! The failure of an attempt is an event too, at WARN, and so is the end of a run that stopped: at WARN where a resume can go on
@@ -46,8 +49,9 @@ use tracing::{
 
 use super::{Attempt, Ended, Reason, Record, Stopped, Tracer};
 use crate::{
+    budget::Usd,
     failure::FailureClass,
-    report::{Report, RunStatus},
+    report::{Report, RunStatus, Spent},
     run::RunId,
 };
 
@@ -83,6 +87,10 @@ pub const CLASS: &str = "class";
 pub const ERROR: &str = "error";
 /// How long it took, in microseconds.
 pub const TOOK_US: &str = "took_us";
+/// The tokens that it spent.
+pub const TOKENS: &str = "tokens";
+/// The money that it spent, in picodollars: the sum of all attempts is exact.
+pub const COST: &str = "cost_picodollars";
 /// What OpenTelemetry makes its span status of.
 pub const OTEL_STATUS: &str = "otel.status_code";
 
@@ -165,6 +173,7 @@ impl AttemptSpan {
         self.near.close(|span| {
             span.record(OUTCOME, outcome);
             took(span, began, ended.now);
+            spent(span, &ended.spent);
             more(span);
         });
     }
@@ -183,6 +192,16 @@ impl Drop for AttemptSpan {
 fn took(span: &Span, began: Duration, now: Duration) {
     if !now.is_zero() {
         span.record(TOOK_US, u64::try_from(now.saturating_sub(began).as_micros()).unwrap_or(u64::MAX));
+    }
+}
+
+/// Writes down what something spent, where it spent anything.
+fn spent(span: &Span, spent: &Spent) {
+    if spent.tokens != 0 {
+        span.record(TOKENS, spent.tokens);
+    }
+    if spent.cost != Usd::ZERO {
+        span.record(COST, spent.cost.as_picodollars());
     }
 }
 
@@ -209,8 +228,8 @@ impl Tracer for Spans {
     fn begin(&self, log: &mut RunSpan, run: Option<&RunId>, now: Duration) {
         let span = span!(
             target: TARGET, Level::INFO, RUN_SPAN,
-            { RUN_ID } = run.map(display), { STATUS } = Empty, { RESTORED } = Empty, { TOOK_US } = Empty, { ERROR } = Empty,
-            { OTEL_STATUS } = Empty,
+            { RUN_ID } = run.map(display), { STATUS } = Empty, { RESTORED } = Empty, { TOOK_US } = Empty,
+            { TOKENS } = Empty, { COST } = Empty, { ERROR } = Empty, { OTEL_STATUS } = Empty,
         );
         *log = RunSpan { near: Near::new(span, Span::current), began: now };
     }
@@ -284,6 +303,7 @@ impl Tracer for Spans {
             if let Some(report) = report {
                 span.record(STATUS, display(report.status));
                 span.record(RESTORED, report.restored);
+                spent(span, &report.spent);
             }
             took(span, began, now);
         });
@@ -305,7 +325,7 @@ impl<In, Out, Er: fmt::Display> Record<In, Out, Er> for Spans {
         let span = span!(
             target: TARGET, parent: around, Level::INFO, ATTEMPT_SPAN,
             { ATTEMPT } = at.attempt, { OUTCOME } = Empty, { CLASS } = Empty, { ERROR } = Empty, { TOOK_US } = Empty,
-            { OTEL_STATUS } = Empty,
+            { TOKENS } = Empty, { COST } = Empty, { OTEL_STATUS } = Empty,
         );
         AttemptSpan { near: Near::new(span, || around.clone()), began: now }
     }

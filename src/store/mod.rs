@@ -238,6 +238,8 @@ pub trait Session {
     /// Saves one slot, replacing what it had, and the ledger with it, in one atomic step. An empty `ledger` leaves the
     /// stored one as it is.
     ///
+    /// Of several writes that are under way at once, the ledger stays of that which was asked for last, whichever ends first.
+    ///
     /// The value is encoded before this returns. `slot.node` is a literal of the program, so it may be kept.
     ///
     /// # Errors
@@ -250,7 +252,8 @@ pub trait Session {
         ledger: &[u8],
     ) -> Begun<Result<(), StoreError>, Self::Writing>;
 
-    /// Saves the ledger alone, as [`put`](Self::put) does with a slot: where a run stops between two checkpoints.
+    /// Saves the ledger alone, as [`put`](Self::put) does with a slot: where a run stops between two checkpoints, and
+    /// before the calls of a node that reserves ahead.
     ///
     /// # Errors
     /// [`TooLarge`](StoreErrorKind::TooLarge), [`Fenced`](StoreErrorKind::Fenced) or

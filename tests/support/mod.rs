@@ -284,13 +284,26 @@ pub(crate) struct Inside {
     pub(crate) fail_load: Option<(&'static str, StoreErrorKind)>,
     /// What discarding says instead.
     pub(crate) fail_discard: Option<StoreErrorKind>,
+    /// What saving the ledger alone says instead.
+    pub(crate) fail_put_ledger: Option<StoreErrorKind>,
     /// How often every operation lets go of the task before it is done; `None` is done at once.
     pub(crate) yields: Option<u32>,
     /// Writes of this node wait until it is opened.
     pub(crate) gate: Option<&'static str>,
+    /// Writes of the ledger alone wait until they are let through.
+    pub(crate) gate_ledger: bool,
     waiting: Vec<Waker>,
     /// The most bytes of a slot.
     pub(crate) max: Option<usize>,
+}
+
+/// The gate of the ledger alone, which is no node's.
+const LEDGER: &str = "the ledger";
+
+impl Inside {
+    fn is_closed(&self, gate: Option<&'static str>) -> bool {
+        gate.is_some_and(|gate| self.gate == Some(gate) || gate == LEDGER && self.gate_ledger)
+    }
 }
 
 #[derive(Default)]
@@ -325,6 +338,7 @@ impl Spy {
     pub(crate) fn release(&self) {
         let mut inside = self.inside();
         inside.gate = None;
+        inside.gate_ledger = false;
         let waiting = std::mem::take(&mut inside.waiting);
         drop(inside);
         waiting.into_iter().for_each(Waker::wake);
@@ -349,6 +363,16 @@ impl Spy {
         change(slots.iter_mut().find(|(key, _)| key.0 == node).expect("the slot").1);
     }
 
+    /// The stored ledger.
+    pub(crate) fn ledger(&self, run: &RunId) -> Vec<u8> {
+        self.inside().runs[&run.to_string()].ledger.clone()
+    }
+
+    /// Replaces the stored ledger.
+    pub(crate) fn set_ledger(&self, run: &RunId, ledger: Vec<u8>) {
+        self.inside().runs.get_mut(&run.to_string()).expect("the run").ledger = ledger;
+    }
+
     /// Removes a node's output.
     pub(crate) fn lose(&self, run: &str, node: &str) {
         self.inside().runs.get_mut(run).expect("the run").slots.retain(|key, _| key.0 != node);
@@ -365,7 +389,7 @@ impl Spy {
         job: impl FnOnce(&mut Inside) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<Result<T, StoreError>, Op<T>> {
         let mut inside = self.inside();
-        let closed = gate.is_some() && inside.gate == gate;
+        let closed = inside.is_closed(gate);
         match (inside.yields, closed) {
             (None, false) => Ok(job(&mut inside)),
             (yields, _) => Err(Op { store: self.clone(), left: yields.unwrap_or(0), gate, job: Some(Box::new(job)) }),
@@ -391,7 +415,7 @@ impl<T> Future for Op<T> {
     fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
         let mut inside = this.store.0.lock().unwrap();
-        if this.gate.is_some() && inside.gate == this.gate {
+        if inside.is_closed(this.gate) {
             inside.waiting.push(task.waker().clone());
             return Poll::Pending;
         }
@@ -559,7 +583,10 @@ impl Session for SpySession {
 
     fn put_ledger(&mut self, ledger: &[u8]) -> Begun<Result<(), StoreError>, Self::Writing> {
         let (run, ledger) = (self.run.clone(), ledger.to_vec());
-        match self.store.begun(None, move |inside| {
+        match self.store.begun(Some(LEDGER), move |inside| {
+            if let Some(refused) = refused(inside.fail_put_ledger) {
+                return refused;
+            }
             inside.runs.get_mut(&run).expect("the run").ledger = ledger;
             Ok(())
         }) {
