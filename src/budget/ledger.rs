@@ -20,7 +20,7 @@ pub(crate) const LEDGER_MAX: usize = 256;
 pub(crate) const SHORT: usize = 44;
 
 /// How many limits there can be in a run beside its own.
-pub(crate) const INNER: usize = 7;
+pub(crate) const INNER: usize = if cfg!(feature = "alloc") { 7 } else { 3 };
 
 /// In place of a limit, and of the start of what has not begun.
 const NONE: u64 = u64::MAX;
@@ -171,7 +171,7 @@ struct Note {
 }
 
 /// Of how many nodes at once there is room to say why they have to stop.
-const NOTES: usize = 4;
+const NOTES: usize = if cfg!(feature = "alloc") { 4 } else { 2 };
 
 /// What is spent and reserved under one limit. What is in an inner one is in all around it too.
 #[derive(Clone, Copy)]
@@ -738,6 +738,9 @@ impl Ledger {
         if version != VERSION {
             return Err(LedgerError::Version { found: version });
         }
+        if usize::from(count) > INNER {
+            return Err(LedgerError::TooManyParts { count: count.into() });
+        }
         let run = Amount { tokens: from.number()?, cost: Usd::picodollars(from.number()?) };
         let unpriced = from.number()?;
         let before = from.time()?;
@@ -927,6 +930,12 @@ pub enum LedgerError {
         /// How many bytes.
         len: usize,
     },
+    /// It has more parts with a budget of their own than there is room for without a heap.
+    #[error("the stored ledger is of {count} parts with a budget, and without feature `alloc` there is room for {INNER}")]
+    TooManyParts {
+        /// How many it has.
+        count: usize,
+    },
     /// A part has more than the whole.
     #[error("the stored ledger contradicts itself: what the run spent is not known, so it cannot be resumed")]
     Contradiction,
@@ -1048,7 +1057,7 @@ mod tests {
         // Its time counts from when it was entered first
         assert_eq!((ledger.time(one, secs(4)), ledger.time(below, secs(4))), (secs(4), secs(1)));
         assert_eq!(ledger.remaining(below, secs(4)).time, Some(secs(1)));
-        for key in 3..=6 {
+        for key in 3..INNER as u32 {
             assert!(enter(Scope::RUN, key, 4).is_some());
         }
         assert_eq!(enter(Scope::RUN, 7, 4), None);
@@ -1189,12 +1198,12 @@ mod tests {
         let ledger = Ledger::new(&Budget::unlimited());
         ledger.started(secs(0));
         let mut scope = Scope::RUN;
-        for key in 0..7 {
+        for key in 0..INNER as u32 {
             scope = ledger.enter(scope, u32::MAX - key, &Budget::unlimited(), secs(0)).unwrap();
         }
         ledger.book(scope, amount(u64::MAX, u64::MAX), u64::MAX).unwrap();
         let stored = bytes(&ledger, Duration::MAX);
-        assert_eq!(stored.len(), 253);
+        assert_eq!(stored.len(), 36 + INNER * 31);
         let new = Ledger::new(&Budget::unlimited());
         new.restore(&stored).unwrap();
         assert_eq!(bytes(&new, secs(0)), stored);
@@ -1366,7 +1375,7 @@ mod tests {
                             .find(|at| (naive.scopes[*at].0, naive.scopes[*at].1) == (parent, key));
                         let scope = ledger.enter(Scope(parent as u8), key, &budget(tokens, cost), Duration::ZERO);
                         match known {
-                            None if naive.scopes.len() == 8 => prop_assert_eq!(scope, None),
+                            None if naive.scopes.len() == INNER + 1 => prop_assert_eq!(scope, None),
                             None => {
                                 prop_assert_eq!(scope, Some(Scope(naive.scopes.len() as u8)));
                                 naive.scopes.push((parent, key, tokens, cost));

@@ -5,8 +5,9 @@ use core::{fmt, time::Duration};
 use super::{model::UnknownModel, usd::Usd};
 use crate::failure::{Failure, FailureClass};
 
-/// Of how many runs at once a runner keeps account without a heap; with feature `alloc` of any number.
-pub const LEDGERS: usize = 4;
+/// Of how many runs at once a runner keeps account: without a heap of two, since each account takes three quarters of a kilobyte; with feature
+/// `alloc` of any number, beginning with room for this many.
+pub const LEDGERS: usize = if cfg!(feature = "alloc") { 4 } else { 2 };
 
 /// How much a run, or a part of a pipeline, may spend: tokens, money and wall time.
 ///

@@ -10,7 +10,7 @@ use super::{
 };
 
 /// How many prices of its own a [`Pricing`] holds without feature `alloc`.
-pub const OWN_PRICES_MAX: usize = 16;
+pub const OWN_PRICES_MAX: usize = 8;
 
 #[cfg(feature = "alloc")]
 type Own = alloc::vec::Vec<(ModelName, Price)>;
@@ -323,11 +323,11 @@ mod tests {
 
     #[cfg(not(feature = "alloc"))]
     #[test]
-    fn without_a_heap_there_is_room_for_sixteen() {
-        let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p"];
+    fn without_a_heap_there_is_room_for_eight() {
+        let names = ["a", "b", "c", "d", "e", "f", "g", "h"];
         let full = names.into_iter().try_fold(Pricing::known(), |table, name| table.with(name, Price::free())).unwrap();
-        let error = full.clone().with("q", Price::free()).unwrap_err();
-        assert_eq!((error.kind(), error.model_name()), (PricingErrorKind::Full { max: 16 }, Some("q")));
+        let error = full.clone().with("i", Price::free()).unwrap_err();
+        assert_eq!((error.kind(), error.model_name()), (PricingErrorKind::Full { max: 8 }, Some("i")));
         assert_eq!(full.replace("a", price("1", "1")).unwrap().price_of("a"), Some(price("1", "1")));
     }
 }

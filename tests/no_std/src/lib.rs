@@ -1,4 +1,5 @@
-//! A pipeline with retries, a time-out and checkpoints in a `static`, polled to its end by hand: no `std`, no heap, no executor.
+//! Pipelines with retries, a time-out, checkpoints in a `static`, a budget, a ring of events, hooks and contracts, polled to their end
+//! by hand: no `std`, no heap, no executor.
 
 #![no_std]
 #![forbid(unsafe_code)]
@@ -15,8 +16,8 @@ use core::{
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 use stroma::{
-    Backoff, Cause, Clock, Failure, FailureClass, NodeCx, Now, PolicyMap, RunId, RunStatus, Runner, ms, node,
-    node_with, par, store::MemoryStore,
+    Attempt, Backoff, Budget, Cause, Clock, Direction, Failure, FailureClass, Hooks, NodeCx, Now, PolicyMap, RingTrace,
+    RunId, RunStatus, Runner, SpendError, Usage, ms, node, node_with, par, store::MemoryStore,
 };
 
 /// Room for two runs of five slots: four nodes and the input.
@@ -186,7 +187,108 @@ pub fn run() -> Result<(), &'static str> {
 
     let other = drive(runner.run_as(id, 3)).ok_or("it hangs")?;
     expect(matches!(other.map_err(|halted| halted.cause), Err(Cause::OtherInput)), "another input was let in")?;
-    Ok(())
+    transmissions()
+}
+
+/// Counts attempts at nodes.
+#[derive(Debug)]
+struct Count(AtomicU32);
+
+impl<In, Out, Er> Hooks<In, Out, Er> for &Count {
+    fn on_start(&self, _: Attempt<'_>, _: Option<&In>) {
+        bump(&self.0);
+    }
+}
+
+impl From<SpendError> for SensorError {
+    fn from(_: SpendError) -> Self {
+        Self::Busy
+    }
+}
+
+/// Sends a byte, for which it may take up to 40 units of energy, and takes 30.
+async fn send(byte: u8, cx: NodeCx<'_, Board>) -> Result<u8, SensorError> {
+    let energy = cx.reserve(Usage::tokens(40))?;
+    CLOCK.sleep(ms(1)).await;
+    energy.settle(Usage::tokens(30))?;
+    Ok(byte + 1)
+}
+
+/// Room for two runs of three nodes and the input each.
+static SENT: MemoryStore<2, 4, 32> = MemoryStore::new();
+
+/// How an attempt at transmitting ended.
+struct Sent {
+    /// The last byte, or the node at which it stopped, and whether for its energy.
+    ended: Result<u8, (Option<&'static str>, bool)>,
+    energy: u64,
+    attempts: u32,
+    /// What the trace has last.
+    traced: Option<&'static str>,
+    broke: Option<Direction>,
+}
+
+/// Three transmissions that have so much energy together and no more.
+// A call of its own, so that what it takes of the stack is given back: the smaller board has 16 KiB of memory.
+#[inline(never)]
+fn transmit(run: u128, first: Option<u8>, energy: u64) -> Result<Sent, &'static str> {
+    let count = Count(AtomicU32::new(0));
+    let pipeline = node_with("first", send)
+        .then(node_with("second", send))
+        .then(node_with("third", send).ensure(|byte: &u8| *byte < 9));
+    let runner = Runner::new(pipeline)
+        .with_store(&SENT)
+        .with_clock(&CLOCK)
+        .with_context(Board { offset: 0 })
+        .with_policies(PolicyMap::default())
+        .with_hooks(&count)
+        .with_trace(RingTrace::<1>::new())
+        .with_budget(Budget::unlimited().tokens(energy).latency(ms(60_000)))
+        .build()
+        .map_err(|_| "the runner with a budget cannot be built")?;
+    let id = RunId::from_u128(run);
+    let ended = match first {
+        Some(byte) => drive(runner.run_as(id, byte)),
+        None => drive(runner.resume(id)),
+    };
+    let attempts = || count.0.load(Ordering::Relaxed);
+    Ok(match ended.ok_or("it hangs")? {
+        Ok(done) => Sent {
+            ended: Ok(done.output),
+            energy: done.report.spent.tokens,
+            attempts: attempts(),
+            traced: done.trace.iter().last().map(|event| event.node),
+            broke: None,
+        },
+        Err(halted) => Sent {
+            ended: Err((halted.node, matches!(halted.cause, Cause::Budget(_)))),
+            energy: halted.report.spent.tokens,
+            attempts: attempts(),
+            traced: None,
+            broke: match halted.cause {
+                Cause::Contract(broken) => Some(broken.direction),
+                _ => None,
+            },
+        },
+    })
+}
+
+fn transmissions() -> Result<(), &'static str> {
+    let sent = transmit(2, Some(1), 90)?;
+    expect(sent.ended == Err((Some("third"), true)), "it did not stop at the third node for its energy")?;
+    expect((sent.energy, sent.attempts) == (60, 3), "it took another amount of energy")?;
+
+    // With more of it, it goes on, and what it took before counts.
+    let sent = transmit(2, None, 100)?;
+    expect(!matches!(sent.ended, Err((None, _))), "it did not begin to go on")?;
+    expect(sent.ended == Ok(4), "it went on to another end")?;
+    expect(sent.energy == 90, "what it took before does not count")?;
+    expect(sent.attempts == 1, "it did something twice")?;
+    expect(sent.traced == Some("third"), "the trace has something else")?;
+
+    let sent = transmit(3, Some(7), 1_000)?;
+    expect(sent.ended == Err((Some("third"), false)), "a contract was broken and nobody said so")?;
+    expect(sent.broke == Some(Direction::Output), "another contract was broken")
 }
 
 fn expect(holds: bool, otherwise: &'static str) -> Result<(), &'static str> {
