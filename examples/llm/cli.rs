@@ -52,9 +52,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) state: Option<PathBuf>,
 
-    /// Forget what an earlier run kept of this text: every call is made and paid for again.
-    #[arg(long)]
-    pub(crate) fresh: bool,
+    /// Which time the text is asked about. Each is a run of its own, with calls that are paid for.
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) take: u32,
 
     /// Send itself SIGKILL once this node is checkpointed. The same command again goes on from there.
     #[arg(long, value_name = "NODE")]

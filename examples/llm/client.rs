@@ -15,6 +15,8 @@ use reqwest::{
 use serde::{Deserialize, Serialize};
 use stroma::{Failure, FailureClass};
 
+use crate::text::one_line;
+
 /// The longest answer in bytes.
 const LONGEST_ANSWER: usize = 8 << 20;
 /// The time to connect. (The whole request has that of its node.)
@@ -180,16 +182,7 @@ impl ApiKey {
     /// What a server says, without the key, on one line and not too long. There are servers that repeat the key.
     fn scrub(&self, text: &str) -> String {
         let text = text.replace(&self.0, "(the key)");
-        let mut line: String = text
-            .split(|c: char| c.is_whitespace() || c.is_control())
-            .filter(|word| !word.is_empty())
-            .fold(String::new(), |mut line, word| {
-                if !line.is_empty() {
-                    line.push(' ');
-                }
-                line.push_str(word);
-                line
-            });
+        let mut line = one_line(&text);
         if let Some((end, _)) = line.char_indices().nth(LONGEST_DETAIL) {
             line.truncate(end);
             line.push('…');
@@ -268,11 +261,11 @@ pub(crate) enum SetupError {
     Http(#[source] reqwest::Error),
 }
 
-/// Why there is no answer.
+/// Why there is no answer. What waiting can mend says no more than what happened; the others say what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LlmError {
     /// 429: too much was asked at once.
-    #[error("the server has too much to do (429): {detail}; start the same command again later")]
+    #[error("the server has too much to do (429): {detail}{}", left_alone(*.retry_after))]
     Throttled {
         /// How long it asks to be left alone.
         retry_after: Option<Duration>,
@@ -286,7 +279,7 @@ pub(crate) enum LlmError {
         detail: String,
     },
     /// Something on the other side is out of order, or will be over soon.
-    #[error("the server failed ({status}): {detail}; start the same command again later")]
+    #[error("the server failed ({status}): {detail}{}", left_alone(*.retry_after))]
     Unavailable {
         /// The status.
         status: StatusCode,
@@ -307,7 +300,7 @@ pub(crate) enum LlmError {
     #[error("the server cannot be reached: see that it runs, and that --base-url is right")]
     Unreachable(#[source] reqwest::Error),
     /// The answer ended before it was over.
-    #[error("the connection was lost in the middle of the answer: start the same command again")]
+    #[error("the connection was lost in the middle of the answer")]
     CutOff(#[source] reqwest::Error),
     /// The request cannot be put into HTTP.
     #[error("the request cannot be sent as it is: this is a mistake in the program")]
@@ -334,6 +327,10 @@ pub(crate) enum LlmError {
     /// The model said nothing.
     #[error("the model said nothing: it may have declined; try another one with --model")]
     Silent,
+}
+
+fn left_alone(time: Option<Duration>) -> String {
+    time.map_or_else(String::new, |time| format!(" (it asks to be left alone for {time:?})"))
 }
 
 fn advice(status: StatusCode) -> &'static str {

@@ -34,7 +34,7 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use stroma::{Cause, Halted, Outcome, PolicyMap, Runner, TokioClock, Trace, store::RedbStore};
+use stroma::{Cause, Halted, Outcome, PolicyMap, RunStatus, Runner, TokioClock, Trace, store::RedbStore};
 
 use crate::{
     cli::Args,
@@ -110,7 +110,7 @@ async fn extract(args: &Args) -> Result<(), String> {
 
     let server = args.base_url.as_deref().unwrap_or(OWN_SERVER);
     let path = args.text.as_deref().unwrap_or(Path::new(TEXT));
-    let source = Source::find(path, server, &args.model, args.part_words)
+    let source = Source::find(path, server, &args.model, args.part_words, args.take)
         .map_err(|error| format!("{}: {}", path.display(), chain(&error)))?;
     let id = source.run_id();
 
@@ -121,7 +121,7 @@ async fn extract(args: &Args) -> Result<(), String> {
     let killed_before = args.kill_after.is_some() && fs::read_to_string(&note).ok() == args.kill_after;
     // A note is of use once: whatever the command is this time, the next one is a new one.
     let _ = fs::remove_file(&note);
-    let kill = args.kill_after.clone().filter(|_| !killed_before || args.fresh).map(|after| Kill { after, note });
+    let kill = args.kill_after.clone().filter(|_| !killed_before).map(|after| Kill { after, note });
 
     let store = RedbStore::open(&state).map_err(|error| match error.detail() {
         "" => error.to_string(),
@@ -135,9 +135,6 @@ async fn extract(args: &Args) -> Result<(), String> {
         .with_context(App { client, model: args.model.clone(), progress })
         .build()
         .map_err(|error| error.to_string())?;
-    if args.fresh {
-        runner.forget(id).await.map_err(|error| chain(&error))?;
-    }
 
     let text = source.path.clone();
     let done = runner.run_as(id, source).await.map_err(|halted| reason(&halted))?;
@@ -176,7 +173,7 @@ fn reason(halted: &Halted<AppError, Trace>) -> String {
     let why = match &halted.cause {
         Cause::Error(error) => chain(error),
         Cause::Store(error) => chain(error),
-        Cause::Checkpoint(error) => format!("{}; --fresh forgets what was kept", chain(error)),
+        Cause::Checkpoint(error) => format!("{}; another --take begins anew", chain(error)),
         other => other.to_string(),
     };
     let at = match (halted.node, halted.attempt) {
@@ -184,7 +181,11 @@ fn reason(halted: &Halted<AppError, Trace>) -> String {
         (Some(node), 0 | 1) => format!("node `{node}`, "),
         (Some(node), attempts) => format!("node `{node}`, {attempts} attempts, "),
     };
-    format!("{} ({at}{}): {why}", halted.report.status, halted.class)
+    let line = format!("{} ({at}{}): {why}", halted.report.status, halted.class);
+    match halted.report.status {
+        RunStatus::Partial => format!("{line}; the same command again goes on from there"),
+        _ => line,
+    }
 }
 
 /// An error and its sources, in one line.

@@ -65,29 +65,32 @@ pub(crate) struct Source {
     model: String,
     /// The largest part in words.
     largest_part: u32,
+    /// Which time it is asked about.
+    take: u32,
     /// The version of the pipeline.
     version: u32,
 }
 
 impl Source {
-    /// The text at `path` as it is now.
+    /// The text at `path` as it is now, and who is asked about it for the `take`-th time.
     ///
     /// # Errors
     /// When it cannot be read.
-    pub(crate) fn find(path: &Path, server: &str, model: &str, largest_part: u32) -> Result<Self, AppError> {
+    pub(crate) fn find(path: &Path, server: &str, model: &str, largest_part: u32, take: u32) -> Result<Self, AppError> {
         let path = path.canonicalize().map_err(AppError::Read)?;
         let content = fingerprint(&std::fs::read(&path).map_err(AppError::Read)?);
         let path = path.into_os_string().into_string().map_err(|_| AppError::Path)?;
-        Ok(Self { path, content, server: server.to_owned(), model: model.to_owned(), largest_part, version: VERSION })
+        let (server, model) = (server.to_owned(), model.to_owned());
+        Ok(Self { path, content, server, model, largest_part, take, version: VERSION })
     }
 
     /// The run that it has: the same one for the same text at the same place, asked about in the same way.
     pub(crate) fn run_id(&self) -> RunId {
-        let Self { path, content, server, model, largest_part, version } = self;
+        let Self { path, content, server, model, largest_part, take, version } = self;
         let content = Uuid::from_bytes(*content);
         // No part but the last has a line break in it.
         let name = format!(
-            "{version}\n{largest_part}\n{content}\n{}\n{}\n{path}",
+            "{version}\n{take}\n{largest_part}\n{content}\n{}\n{}\n{path}",
             server.escape_debug(),
             model.escape_debug()
         );
@@ -135,7 +138,8 @@ pub(crate) enum AppError {
     Llm(#[from] LlmError),
     /// The model's answer is wrong, and so was the repaired one.
     #[error(
-        "the model's answer cannot be used, and it did not repair it when it was told: {0}; try another one with --model"
+        "the model's answer cannot be used, and it did not mend it when it was told: {0}; ask anew with another --take, or \
+         another --model"
     )]
     Flawed(Flaw),
 }

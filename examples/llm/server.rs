@@ -540,6 +540,16 @@ struct Number {
 /// What stands before a place.
 const BEFORE_PLACES: &[&str] = &["in", "at", "near", "from"];
 
+fn is_before_place(word: &str) -> bool {
+    BEFORE_PLACES.iter().any(|before| before.eq_ignore_ascii_case(word))
+}
+
+/// Whether a word is one that names do not begin with.
+fn is_little(word: &str) -> bool {
+    is_before_place(word)
+        || ["a", "an", "the", "on", "by", "for", "to"].iter().any(|little| little.eq_ignore_ascii_case(word))
+}
+
 const MONTHS: &[&str] = &[
     "January",
     "February",
@@ -577,8 +587,10 @@ impl Facts {
                 } else {
                     let name = name(rest);
                     // A capital at the beginning of a sentence says nothing, unless another one follows.
+                    let name =
+                        if at == 0 && name.first().is_some_and(|word| is_little(word)) { Vec::new() } else { name };
                     if name.len() > usize::from(at == 0) {
-                        named.push((name.join(" "), BEFORE_PLACES.contains(&before.to_lowercase().as_str()), sentence));
+                        named.push((name.join(" "), is_before_place(before), sentence));
                     }
                     name.len().max(1)
                 };
