@@ -65,6 +65,14 @@ groups! {
         seq8_memory_wide_by_hand = by_hand::seq8_memory::<Wide>;
         seq8_memory_wide_boxed = boxed::seq8_memory::<Wide>;
     }
+    seq8_trace {
+        seq8_trace_u64_stroma = with_stroma::seq8_trace::<u64>;
+        seq8_trace_u64_by_hand = by_hand::seq8_trace::<u64>;
+        seq8_trace_u64_boxed = boxed::seq8_trace::<u64>;
+        seq8_trace_wide_stroma = with_stroma::seq8_trace::<Wide>;
+        seq8_trace_wide_by_hand = by_hand::seq8_trace::<Wide>;
+        seq8_trace_wide_boxed = boxed::seq8_trace::<Wide>;
+    }
     resume_last {
         resume_last_u64_stroma = with_stroma::resume_last::<u64>;
         resume_last_u64_by_hand = by_hand::resume_last::<u64>;

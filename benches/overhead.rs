@@ -44,5 +44,5 @@ macro_rules! groups {
     };
 }
 
-groups!(seq8, seq8_retry_timeout, par2, seq8_memory, resume_last);
+groups!(seq8, seq8_retry_timeout, par2, seq8_memory, seq8_trace, resume_last);
 criterion_main!(overhead);

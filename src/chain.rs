@@ -7,8 +7,11 @@
 use core::time::Duration;
 
 use crate::{
+    body::Body,
+    budget::Budget,
     compose::Seq,
-    layer::{Deadline, FromStart, Inner, Once, Policy, Step, Unlimited, Within},
+    exec::Node,
+    layer::{Budgeted, Deadline, Ensure, FromStart, Inner, Once, Policy, Require, Step, Unlimited, Within},
     policy::PolicyMap,
 };
 
@@ -177,6 +180,56 @@ macro_rules! fold_and_wrap {
 
 fold_and_wrap!(One<T, R>, Zero<R>);
 
+/// Where the checks of values go: with a single node around its function, with anything else, folded, around the whole.
+pub trait Checks: Sized {
+    /// With a check of the input.
+    type Require<F>;
+    /// With a check of the output.
+    type Ensure<F>;
+
+    /// Checks the input.
+    fn require<F>(self, check: F) -> Self::Require<F>;
+    /// Checks the output.
+    fn ensure<F>(self, check: F) -> Self::Ensure<F>;
+}
+
+impl<B: Body, P> Checks for Step<B, P> {
+    type Require<F> = Step<B::Require<F>, P>;
+    type Ensure<F> = Step<Ensure<B, F>, P>;
+
+    fn require<F>(self, check: F) -> Self::Require<F> {
+        let Self { id, key, body, policy } = self;
+        Step { id, key, body: body.require(check), policy }
+    }
+
+    fn ensure<F>(self, check: F) -> Self::Ensure<F> {
+        let Self { id, key, body, policy } = self;
+        Step { id, key, body: Ensure { body, check }, policy }
+    }
+}
+
+macro_rules! fold_and_check {
+    ($($name:ident<$($part:ident),*>),*) => {$(
+        impl<$($part),*> Checks for $name<$($part),*>
+        where
+            Self: Fold,
+        {
+            type Require<F> = One<Require<<Self as Fold>::Node, F>, Nil>;
+            type Ensure<F> = One<Ensure<<Self as Fold>::Node, F>, Nil>;
+
+            fn require<F>(self, check: F) -> Self::Require<F> {
+                One { tree: Require { body: self.fold(), check }, rest: Nil }
+            }
+
+            fn ensure<F>(self, check: F) -> Self::Ensure<F> {
+                One { tree: Ensure { body: self.fold(), check }, rest: Nil }
+            }
+        }
+    )*};
+}
+
+fold_and_check!(One<T, R>, Zero<R>);
+
 fn wrap<N, R, T>(body: N, retry: R, limit: T) -> Wrapped<N, R, T> {
     One { tree: Step { id: "", key: "", body, policy: Policy { retry, limit, keep: Inner } }, rest: Nil }
 }
@@ -190,6 +243,11 @@ pub(crate) fn from_start<N, T>(chain: Wrapped<N, PolicyMap, T>) -> Wrapped<N, Fr
 /// A deadline over a whole chain.
 pub(crate) fn deadline<C: Fold>(chain: C, limit: Duration) -> One<Deadline<C::Node>, Nil> {
     One { tree: Deadline::new(chain.fold(), limit), rest: Nil }
+}
+
+/// A budget for a whole chain.
+pub(crate) fn budget<C: Fold<Node: Node>>(chain: C, budget: Budget) -> One<Budgeted<C::Node>, Nil> {
+    One { tree: Budgeted::new(chain.fold(), budget), rest: Nil }
 }
 
 #[cfg(test)]

@@ -4,6 +4,9 @@ use core::{future::Future, time::Duration};
 
 /// Something that knows how much time went by.
 pub trait Now {
+    /// Whether time goes by for it; only for [`NoClock`] it does not.
+    const TICKS: bool = true;
+
     /// The time since some fixed moment of this clock; it never goes back.
     fn now(&self) -> Duration;
 }
@@ -47,6 +50,8 @@ pub trait Clock: Now {
 }
 
 impl<C: Now> Now for &C {
+    const TICKS: bool = C::TICKS;
+
     fn now(&self) -> Duration {
         C::now(self)
     }
@@ -68,6 +73,8 @@ impl<C: Clock> Clock for &C {
 pub struct NoClock;
 
 impl Now for NoClock {
+    const TICKS: bool = false;
+
     #[inline(always)]
     fn now(&self) -> Duration {
         Duration::ZERO

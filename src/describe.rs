@@ -1,6 +1,9 @@
 //! A pipeline as a reader sees it.
 
-use core::{fmt, num::NonZeroU64};
+use core::{
+    fmt::{self, Write},
+    num::NonZeroU64,
+};
 
 use crate::{
     chain::{Nil, One, Zero},
@@ -130,6 +133,86 @@ impl<S: Shown> fmt::Debug for Description<'_, S> {
     }
 }
 
+/// The contract of each node: what it takes and yields, and what is checked of that. Shown as text it is a line for each:
+/// `extract: String -> Entities (output checked)`.
+///
+/// What is checked around a chain stands with its first node for the input and with its last one for the output.
+pub struct Contracts<'a, S>(&'a S);
+
+impl<'a, S: Shown> Contracts<'a, S> {
+    pub(crate) const fn of(shown: &'a S) -> Self {
+        Self(shown)
+    }
+
+    /// Calls `visit` with each node, in order.
+    pub fn nodes(&self, visit: impl FnMut(NodeInfo)) {
+        Description::of(self.0).nodes(visit);
+    }
+
+    /// All nodes, in order.
+    #[cfg(feature = "alloc")]
+    pub fn to_vec(&self) -> alloc::vec::Vec<NodeInfo> {
+        Description::of(self.0).to_vec()
+    }
+}
+
+impl<S: Shown> fmt::Display for Contracts<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mut result, mut first) = (Ok(()), true);
+        self.nodes(|node| {
+            let line = if first { "" } else { "\n" };
+            first = false;
+            result = result.and_then(|()| write!(f, "{line}{node}"));
+        });
+        result
+    }
+}
+
+impl<S: Shown> fmt::Debug for Contracts<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&Description::of(self.0), f)
+    }
+}
+
+/// Its contract in one line, the types without the paths of their modules: `extract: String -> Entities (output checked)`.
+impl fmt::Display for NodeInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {} -> {}", self.id, Short(self.input), Short(self.output))?;
+        f.write_str(match (self.required, self.ensured) {
+            (true, true) => " (input and output checked)",
+            (true, false) => " (input checked)",
+            (false, true) => " (output checked)",
+            (false, false) => "",
+        })
+    }
+}
+
+/// The name of a type without the paths of the modules in it.
+struct Short(&'static str);
+
+impl fmt::Display for Short {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0;
+        while let Some(first) = rest.chars().next() {
+            let name = rest.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(rest.len());
+            let (part, after) = rest.split_at(name);
+            rest = match after.strip_prefix("::") {
+                // The path before a name.
+                Some(after) if !part.is_empty() => after,
+                _ if !part.is_empty() => {
+                    f.write_str(part)?;
+                    after
+                }
+                _ => {
+                    f.write_char(first)?;
+                    rest.get(first.len_utf8()..).unwrap_or_default()
+                }
+            };
+        }
+        Ok(())
+    }
+}
+
 /// The fingerprint of a pipeline's shape: FNV-1a of the ids, each as it was first named, and of where branches begin and end.
 pub(crate) fn fingerprint(shown: &impl Shown) -> NonZeroU64 {
     struct Hash(u64);
@@ -208,4 +291,29 @@ pub(crate) fn dependents(shown: &impl Shown, id: &str, mark: impl FnMut(NodeInfo
     let mut after = After { id, mark, found: false, inside: 0, beside: 0 };
     shown.show(&mut after);
     after.found
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::string::ToString;
+
+    use super::Short;
+
+    #[test]
+    fn a_type_is_named_without_its_modules() {
+        for (long, short) in [
+            ("u32", "u32"),
+            ("alloc::string::String", "String"),
+            ("alloc::vec::Vec<my_app::facts::Fact>", "Vec<Fact>"),
+            ("(u32, core::option::Option<&str>)", "(u32, Option<&str>)"),
+            ("[a::B; 4]", "[B; 4]"),
+            ("&'static [a::b::C]", "&'static [C]"),
+            ("<a::B as c::D>::E", "<B as D>::E"),
+            ("app::main::{{closure}}", "{{closure}}"),
+            ("", ""),
+        ] {
+            assert_eq!(Short(long).to_string(), short);
+        }
+    }
 }

@@ -9,10 +9,14 @@ use core::{
 };
 
 use crate::{
+    budget::Budget,
     clock::{Clock, Now},
+    contract::Direction,
     failure::{Classifier, FailedAttempt, Failure, FailureClass},
+    meter::{Meter, Overspent},
     observe::Tracer,
     run::RunId,
+    said::{Notes, Said},
     slot::{Place, same_id},
     store::{Durability, Faulted},
 };
@@ -34,6 +38,12 @@ pub trait Node {
     /// How many of them skip their checkpoint.
     const SKIPPED: u16 = 0;
 
+    /// Whether its input is checked before it begins. A node with an id says so of its function.
+    const REQUIRES: bool = false;
+
+    /// Whether its output is checked before anything is done with it. A node with an id says so of its function.
+    const ENSURES: bool = false;
+
     /// Shows `walk` every node in order, and where branches begin and end.
     fn walk<W: Walk>(&self, walk: &mut W);
 }
@@ -51,6 +61,11 @@ pub trait Walk {
 
     /// The branches end.
     fn join(&mut self) {}
+
+    /// What follows, a node or whatever stands in its place, has a limit of spend of its own.
+    fn budget(&mut self, budget: &Budget) {
+        let _ = budget;
+    }
 }
 
 /// Whether a node with this id is somewhere in `node`.
@@ -83,6 +98,10 @@ pub struct NodeInfo {
     pub output: &'static str,
     /// Whether its output is checkpointed in a runner with a store.
     pub checkpointed: bool,
+    /// Whether its input is checked, by itself or by what is around it and begins with it.
+    pub required: bool,
+    /// Whether its output is checked, by itself or by what is around it and ends with it.
+    pub ensured: bool,
 }
 
 impl NodeInfo {
@@ -197,12 +216,14 @@ pub trait Env: Sized {
     type Classifier;
     /// Where time comes from.
     type Clock: Now;
-    /// Who writes down what happens.
+    /// Who sees what happens.
     type Trace: Tracer;
     /// What nodes are given beside their input.
     type Context;
     /// What is known of a run.
-    type Detail: Detail + Stops<<Self::Store as Durability>::Fault>;
+    type Detail: Detail + Stops<<Self::Store as Durability>::Fault> + Stops<<Self::Budget as Meter>::Over>;
+    /// Whether it keeps account of what is spent.
+    type Budget: Meter;
 
     /// The store.
     fn store(&self) -> &Self::Store;
@@ -216,6 +237,8 @@ pub trait Env: Sized {
     fn context(&self) -> &Self::Context;
     /// The trace.
     fn trace(&self) -> &Self::Trace;
+    /// The budget.
+    fn budget(&self) -> &Self::Budget;
 }
 
 /// An environment with a clock that can wait, and a run that can report that it did.
@@ -264,6 +287,13 @@ impl<E: Env> Cx<'_, E> {
     pub fn now(self) -> Duration {
         self.env.clock().now()
     }
+
+    /// The time at the beginning or the end of an attempt, for those who observe it and for its account; the clock is not read
+    /// where none of them asks.
+    #[inline(always)]
+    pub(crate) fn moment(self) -> Duration {
+        if <E::Trace as Tracer>::TIMED || <E::Budget as Meter>::METERED { self.now() } else { Duration::ZERO }
+    }
 }
 
 /// The exclusive half of a run: what only the future of this run touches, so without locks.
@@ -271,6 +301,7 @@ pub struct Local<'a, E: Env + 'a> {
     pub(crate) session: <E::Store as Durability>::Session<'a>,
     pub(crate) run: <E::Detail as Detail>::Run,
     pub(crate) log: <E::Trace as Tracer>::Log,
+    pub(crate) book: <E::Budget as Meter>::Book<'a>,
 }
 
 impl<E: Env> fmt::Debug for Local<'_, E> {
@@ -315,6 +346,9 @@ pub trait Detail: Sized + 'static {
     /// Fills in which node a stop belongs to, where nothing inside it did.
     fn place(halt: &mut Self::Halt, at: Place);
 
+    /// A stop in words, with what the run knows more of it.
+    fn told<'r>(halt: &'r Self::Halt, run: &'r Self::Run) -> impl fmt::Display + 'r;
+
     /// Whether no other attempt could do anything about a stop: of two stops that one is told, since behind the other one it
     /// would be tried again.
     fn is_grave<Er>(stop: &Stop<Er, Self>) -> bool;
@@ -323,7 +357,10 @@ pub trait Detail: Sized + 'static {
     fn id(run: &Self::Run) -> Option<&RunId>;
 
     /// Notes when the run began.
-    fn begin(run: &mut Self::Run, now: impl FnOnce() -> Duration);
+    fn begin(run: &mut Self::Run, now: Duration);
+
+    /// How long this part of the run has taken.
+    fn took(run: &Self::Run, now: Duration) -> Duration;
 
     /// Notes that the run goes on from an earlier one, and how many nodes it need not run.
     fn resumed(run: &mut Self::Run, restored: u16);
@@ -375,6 +412,10 @@ impl Detail for Bare {
         match *halt {}
     }
 
+    fn told<'r>(halt: &'r Infallible, (): &'r ()) -> impl fmt::Display + 'r {
+        halt
+    }
+
     #[inline(always)]
     fn is_grave<Er>(_: &Stop<Er, Self>) -> bool {
         false
@@ -386,7 +427,12 @@ impl Detail for Bare {
     }
 
     #[inline(always)]
-    fn begin((): &mut (), _: impl FnOnce() -> Duration) {}
+    fn begin((): &mut (), _: Duration) {}
+
+    #[inline(always)]
+    fn took((): &(), _: Duration) -> Duration {
+        Duration::ZERO
+    }
 
     #[inline(always)]
     fn resumed((): &mut (), _: u16) {}
@@ -418,6 +464,10 @@ impl Detail for Full {
         }
     }
 
+    fn told<'r>(halt: &'r Halt, run: &'r RunInfo) -> impl fmt::Display + 'r {
+        Told { halt, run }
+    }
+
     fn is_grave<Er>(stop: &Stop<Er, Self>) -> bool {
         match stop {
             Stop::Halt(halt) => !halt.why.is_attempt() || halt.why.class() == FailureClass::Terminal,
@@ -431,8 +481,13 @@ impl Detail for Full {
     }
 
     #[inline(always)]
-    fn begin(run: &mut RunInfo, now: impl FnOnce() -> Duration) {
-        run.started = now();
+    fn begin(run: &mut RunInfo, now: Duration) {
+        run.started = now;
+    }
+
+    #[inline(always)]
+    fn took(run: &RunInfo, now: Duration) -> Duration {
+        now.saturating_sub(run.started)
     }
 
     fn resumed(run: &mut RunInfo, restored: u16) {
@@ -463,36 +518,23 @@ pub struct RunInfo {
     pub(crate) started: Duration,
     pub(crate) restored: u16,
     pub(crate) resumed: bool,
-    /// What a node on tokio's pool said when it panicked.
-    #[cfg(feature = "tokio")]
-    pub(crate) panic: Option<crate::text::Words>,
+    /// What there is to say of a stop beside the stop itself.
+    pub(crate) said: Notes,
 }
 
 impl RunInfo {
     #[inline(always)]
     pub(crate) const fn new(id: RunId) -> Self {
-        Self {
-            id,
-            started: Duration::ZERO,
-            restored: 0,
-            resumed: false,
+        Self { id, started: Duration::ZERO, restored: 0, resumed: false, said: Notes::none() }
+    }
+
+    /// What was said of a stop.
+    pub(crate) fn said_of(&self, halt: &Halt) -> Option<&Said> {
+        self.said.find(halt.info.node, |said| match said {
             #[cfg(feature = "tokio")]
-            panic: None,
-        }
-    }
-}
-
-impl RunInfo {
-    /// What a node on tokio's pool said when it panicked.
-    #[cfg(feature = "tokio")]
-    pub(crate) fn take_panic(&mut self) -> Option<crate::text::Words> {
-        self.panic.take()
-    }
-
-    /// Nothing can be caught without tokio.
-    #[cfg(not(feature = "tokio"))]
-    pub(crate) fn take_panic(&mut self) -> Option<crate::text::Words> {
-        None
+            Said::Panic(_) => matches!(halt.why, Why::Panicked),
+            Said::Contract(broken) => halt.why.broken() == Some(broken.direction),
+        })
     }
 }
 
@@ -524,7 +566,26 @@ impl fmt::Display for Halt {
             Why::Deadline { limit } => write!(f, "it took longer than its deadline of {limit:?}"),
             Why::Cancelled => f.write_str("a spawned node was cancelled"),
             Why::Panicked => f.write_str("a spawned node panicked"),
+            Why::BrokenInput => f.write_str("the input broke its contract"),
+            Why::BrokenOutput => f.write_str("the output broke its contract"),
             Why::Store => f.write_str("the store failed"),
+            Why::Budget => f.write_str("the budget is used up"),
+            Why::Account => f.write_str("what was spent cannot be booked"),
+        }
+    }
+}
+
+/// A [`Halt`] with what the run knows more of it.
+struct Told<'r> {
+    halt: &'r Halt,
+    run: &'r RunInfo,
+}
+
+impl fmt::Display for Told<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.run.said_of(self.halt) {
+            Some(Said::Contract(broken)) => broken.fmt(f),
+            _ => self.halt.fmt(f),
         }
     }
 }
@@ -544,26 +605,47 @@ pub(crate) enum Why {
     /// The run knows what it said.
     #[cfg_attr(not(feature = "tokio"), allow(dead_code, reason = "only nodes on tokio's pool catch panics"))]
     Panicked,
+    /// An input did not pass a check. The run knows what is wrong with it. (Two reasons without fields, since one more with a
+    /// field of its own would cost every poll some copying.)
+    BrokenInput,
+    /// An output did not.
+    BrokenOutput,
     /// The session knows what went wrong.
     Store,
+    /// The account knows which limit is reached.
+    Budget,
+    /// The account knows what cannot be booked.
+    Account,
 }
 
 impl Why {
     /// The class of an attempt that failed so; a store that failed is no attempt.
     pub(crate) fn class(self) -> FailureClass {
         match self {
-            Self::TimedOut { .. } | Self::Deadline { .. } | Self::Cancelled | Self::Store => FailureClass::Recoverable,
-            Self::Panicked => FailureClass::Terminal,
+            Self::TimedOut { .. } | Self::Deadline { .. } | Self::Cancelled | Self::Store | Self::Budget => {
+                FailureClass::Recoverable
+            }
+            Self::Panicked | Self::BrokenInput | Self::BrokenOutput | Self::Account => FailureClass::Terminal,
+        }
+    }
+
+    /// Which side of a contract was broken, if one was.
+    pub(crate) fn broken(self) -> Option<Direction> {
+        match self {
+            Self::BrokenInput => Some(Direction::Input),
+            Self::BrokenOutput => Some(Direction::Output),
+            _ => None,
         }
     }
 
     /// Whether it is a node's attempt that failed, so that another attempt can make sense.
     pub(crate) fn is_attempt(self) -> bool {
-        !matches!(self, Self::Store | Self::Cancelled)
+        !matches!(self, Self::Store | Self::Cancelled | Self::Budget | Self::Account)
     }
 }
 
-/// What a run can stop for beside its nodes: whatever its store can do wrong, so nothing where there is none.
+/// What a run can stop for beside its nodes: whatever its store can do wrong and its budget can refuse, so nothing where there
+/// is neither.
 pub trait Stops<F>: Detail {
     /// A stop for this reason, at this place.
     fn stop(fault: F, at: Place) -> Self::Halt;
@@ -587,6 +669,18 @@ impl Stops<Faulted> for Full {
     #[cold]
     fn stop(_: Faulted, at: Place) -> Halt {
         let mut halt = Halt::new(Why::Store);
+        <Self as Detail>::place(&mut halt, at);
+        halt
+    }
+}
+
+impl Stops<Overspent> for Full {
+    #[cold]
+    fn stop(over: Overspent, at: Place) -> Halt {
+        let mut halt = Halt::new(match over {
+            Overspent::Limit => Why::Budget,
+            Overspent::Account => Why::Account,
+        });
         <Self as Detail>::place(&mut halt, at);
         halt
     }

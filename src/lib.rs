@@ -48,6 +48,8 @@
 //!   clock and a trace. The latter asks of every type that passes between nodes `Clone`, `Serialize`, `DeserializeOwned` and `Schema`.
 //! - [`Completed`] and [`Halted`] are how a run ends; [`Failure`] is what an error says about itself, and [`PolicyMap`] how it is
 //!   tried again.
+//! - [`Budget`] limits tokens, money and time; [`Pricing`] says what a [`Usage`] costs, exactly, in [`Usd`]; a [`Spender`] reserves
+//!   before a call and settles after it.
 //! - [`store`] is where checkpoints are kept, and the trait for a store of your own; [`Exec`] is the trait for a kind of node of
 //!   your own.
 //!
@@ -56,9 +58,13 @@
 //!
 //! - `alloc`: `HeapStore`, `ListTrace`, `ManualClock`.
 //! - `std` (on by default): run ids of its own making, and `std::io::Error` as a failure.
-//! - `tokio` (on by default): `Runner::quick`, `TokioClock`, `.spawned()`.
-//! - `json` (on by default): a trace as JSON.
+//! - `tokio` (on by default): `Runner::quick`, `TokioClock`, `.spawned()`, `EventStream`.
+//! - `json` (on by default): traces with inputs and outputs, as JSON and back, and with `std` their replay; price tables from JSON and
+//!   as it; [`json::decode`] for text from outside.
+//! - `garde`: `.validated()` on what yields a type that implements `garde::Validate`.
 //! - `redb` (on by default): `RedbStore`, checkpoints in one file that survives `kill -9`.
+//! - `tracing`: `.with_tracing()`, spans of runs, nodes and attempts, and module `spans`, which says what is in them. It has a
+//!   heap and wants a chip with compare-and-swap.
 //!
 //! # Without `std`
 //! With `default-features = false` a pipeline runs on a microcontroller: a [`MemoryStore`](store::MemoryStore) in a `static`, a
@@ -102,65 +108,111 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+mod body;
+mod budget;
 mod chain;
 mod clock;
 mod compose;
+mod contract;
 mod describe;
 mod exec;
 mod failure;
 mod hash;
 mod into_node;
+#[cfg(feature = "json")]
+pub mod json;
 mod layer;
+mod meter;
 mod never;
 mod observe;
 mod pipeline;
 mod policy;
+mod report;
 mod run;
 mod runner;
+mod said;
 mod slot;
 pub mod store;
 mod text;
+#[cfg(feature = "garde")]
+mod valid;
+#[cfg(feature = "json")]
+mod value;
 
+pub use budget::{
+    Accounts, AccountsError, Amount, Budget, BudgetExceeded, Dimension, EmptyBudget, FALLBACKS_MAX, FallbackError,
+    Fallbacks, LEDGERS, Ledger, LedgerError, Ledgers, ModelName, OWN_PRICES_MAX, Price, Pricing, PricingError,
+    PricingErrorKind, Remaining, Reservation, ShareError, SpendError, Spender, UnknownModel, Usage, Usd, UsdError,
+};
 #[cfg(feature = "tokio")]
 pub use clock::TokioClock;
 pub use clock::{Clock, NoClock, Now};
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub use clock::{ManualClock, ManualSleep};
 pub use compose::{CxFn, IdempotencyKey, NodeCx, NodeFn, NodeFuture, Par, Provides, Seq};
-pub use describe::Description;
+pub use contract::{Check, ContractViolation, Direction, Verdict, Violation};
+pub use describe::{Contracts, Description};
 pub use exec::{
     Bare, Cx, Detail, Env, Exec, Explain, Fresh, Full, Local, Node, NodeInfo, Reporting, SendExec, Stop, StopOf, Stops,
     Timed, Walk,
 };
 pub use failure::{ByFailure, Classifier, FailedAttempt, Failure, FailureClass, FirstOf};
 pub use into_node::{IntoBranch, IntoNode, Piece};
-pub use layer::{NoRetry, Repeatable, Step};
+pub use layer::{Checking, NoRetry, Repeatable, Step};
+pub use meter::{Meter, Metered, Metering, NoBudget};
+#[cfg(all(feature = "std", feature = "json"))]
+pub use observe::Valued;
+#[cfg(feature = "json")]
+pub use observe::{AsIs, Redact, TraceError, ValueTrace};
+pub use observe::{
+    Attempt, Both, Ended, Failed, Hooked, Hooks, Message, NoTrace, NotKept, Reason, Record, Recordable, Ring,
+    RingEvent, RingOf, RingOutcome, RingTrace, RingValues, Slice, Slices, Stopped, Succeeded, Told, Tracer,
+};
 #[cfg(feature = "alloc")]
-pub use observe::{Event, ListTrace, Outcome, Trace};
-pub use observe::{NoTrace, Record, Tracer};
+pub use observe::{Difference, Event, Field, ListTrace, Outcome, Trace};
+#[cfg(feature = "tokio")]
+pub use observe::{EventKind, EventStream, StreamEvent, StreamHook};
+#[cfg(feature = "tracing")]
+pub use observe::{Spans, spans};
 #[doc(hidden)]
 pub use pipeline::{__beside, __par_chained, __types_of};
 pub use pipeline::{Pipeline, Sealed, node, node_with, par};
 pub use policy::{Backoff, PolicyMap, ms, secs};
-pub use run::{RUN_ID_MAX, Report, RunId, RunIdError, RunStatus, Spent};
+pub use report::{Report, RunStatus, Spent};
+pub use run::{RUN_ID_MAX, RunId, RunIdError};
 #[cfg(feature = "tokio")]
 pub use runner::Quick;
 pub use runner::{Build, BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, Runner};
+#[cfg(all(feature = "std", feature = "json"))]
+pub use runner::{Replay, ReplayEnv, ReplayError, Replayed};
 pub use slot::{Place, Slot, SlotKind};
+#[cfg(feature = "garde")]
+pub use valid::Valid;
+#[cfg(feature = "json")]
+pub use value::{DecodeError, Value};
 
 /// The types that pipelines are made of. They stand in signatures and in error messages; nobody has to write them.
 pub mod parts {
-    #[cfg(feature = "tokio")]
-    pub use crate::compose::Spawned;
+    #[cfg(feature = "json")]
+    pub use crate::json::{Around, Decode, Decoder, Unchecked, With};
     pub use crate::{
-        chain::{Fold, Nil, One, Push, Tune, Zero},
+        body::Body,
+        budget::Scope,
+        chain::{Checks, Fold, Nil, One, Push, Tune, Zero},
         compose::{Chained, CxNode, Fallible, Fast, Flat, FnNode, Forkable, Map, MapErr, Par, Seq, Settleable, TryMap},
         describe::Shown,
         into_node::{Itself, Known, Same},
-        layer::{Deadline, FromStart, Inherit, Inner, Leaf, Once, Policy, Skipped, Step, Stored, Unlimited, Within},
+        layer::{
+            Budgeted, Deadline, Ensure, FromStart, Inherit, Inner, Leaf, Once, Policy, Require, Skipped, Step, Stored,
+            Unlimited, Within,
+        },
         never::Never,
-        pipeline::{CxStep, FnStep, MapStep, TryMapStep},
+        pipeline::{CxStep, Ensured, FnStep, MapStep, Required, TryMapStep},
     };
+    #[cfg(feature = "tokio")]
+    pub use crate::{body::Spawnable, compose::Spawned};
+    #[cfg(feature = "garde")]
+    pub use crate::{pipeline::ValidatedStep, valid::Validated};
 }
 
 /// What a program's own tests want of the library.
@@ -175,6 +227,6 @@ pub mod prelude {
     pub use crate::Quick;
     pub use crate::{
         Backoff, Cause, Completed, Failure, FailureClass, Halted, NodeCx, PolicyMap, RunId, RunStatus, Runner, Sealed,
-        SendExec, ms, node, node_with, par, secs,
+        SendExec, Violation, ms, node, node_with, par, secs,
     };
 }

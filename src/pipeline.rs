@@ -3,14 +3,20 @@
 use core::{fmt, marker::PhantomData, time::Duration};
 
 #[cfg(feature = "tokio")]
-use crate::compose::Spawned;
+use crate::body::Spawnable;
+#[cfg(any(feature = "garde", feature = "tokio"))]
+use crate::into_node::Itself;
+#[cfg(feature = "garde")]
+use crate::valid::{Valid, Validated};
 use crate::{
-    chain::{self, Fold, Nil, One, Push, Tune, Wrapped},
+    budget::Budget,
+    chain::{self, Checks, Fold, Nil, One, Push, Tune, Wrapped},
     compose::{Chained, CxFn, CxNode, Fallible, Fast, Flat, FnNode, Map, MapErr, NodeFn, Par, Settleable, TryMap},
+    contract::Verdict,
     describe::{Description, Shown},
     exec::{Node, Walk},
     into_node::{IntoBranch, IntoNode, Known, Piece, Same},
-    layer::{Deadline, FromStart, Inherit, Leaf, Policy, Skipped, Step, Stored, Unlimited},
+    layer::{Budgeted, Deadline, FromStart, Inherit, Leaf, Policy, Skipped, Step, Stored, Unlimited},
     policy::PolicyMap,
 };
 
@@ -21,8 +27,9 @@ use crate::{
 ///
 /// # Order
 /// A layer wraps what is to its left inside its own parentheses, as iterator adapters do. On a single node the order of the
-/// calls does not matter: checkpoint is around retry, retry around time-out, time-out around the function. On a chain it is
-/// as written:
+/// calls does not matter: checkpoint is around retry, retry around the checks, those around time-out, time-out around the
+/// function. So what [`ensure`](Self::ensure) rejects is not kept, and the function is not called with what
+/// [`require`](Self::require) rejects. On a chain the order is as written:
 ///
 /// ```
 /// # use stroma::{Backoff, PolicyMap, Runner, ms, node};
@@ -65,6 +72,19 @@ pub type FnStep<F, In, Fut, Out> = <Out as Known>::Is<Step<FnNode<F, In, Fut>, P
 /// A single node as it comes out of [`node_with`]. (Through [`Known`], so that a wrong function is one error.)
 pub type CxStep<F, In, C, Out, Error> =
     <Out as Known>::Is<Step<CxNode<F, In, C, Out, Error>, Policy<Inherit, Unlimited, Stored>>>;
+
+/// A chain whose input is checked, as it comes out of [`Pipeline::require`]. (Through [`Verdict`], so that a wrong check is one
+/// error.)
+pub type Required<C, F, V> = <V as Verdict>::Is<<C as Checks>::Require<F>>;
+
+/// A chain whose output is checked, as it comes out of [`Pipeline::ensure`]. (Through [`Verdict`], so that a wrong check is one
+/// error.)
+pub type Ensured<C, F, V> = <V as Verdict>::Is<<C as Checks>::Ensure<F>>;
+
+/// A chain whose output obeys the rules of its type, as it comes out of [`Pipeline::validated`]. (Through [`Known`], so that a type
+/// without rules is one error.)
+#[cfg(feature = "garde")]
+pub type ValidatedStep<C, Context> = <Context as Known>::Is<<C as Checks>::Ensure<Validated>>;
 
 /// A plain function as it comes out of [`Pipeline::map`].
 pub type MapStep<F, In, Out, Error> = <Out as Known>::Is<Map<F, In, Out, Error>>;
@@ -317,6 +337,162 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
         Pipeline::of(chain::deadline(self.chain, limit))
     }
 
+    /// A limit of what all of it may spend, retries included, inside the limits around it. It needs a runner that keeps account:
+    /// [`with_budget`](crate::Builder::with_budget) or `Runner::quick`.
+    ///
+    /// On a single node it is written last: what is written after it is around it, as on a chain.
+    ///
+    /// ```
+    /// use stroma::{Budget, Usd, node};
+    /// # #[derive(Debug)] struct AppError;
+    /// # async fn f(x: u32) -> Result<u32, AppError> { Ok(x) }
+    /// let research = node("search", f).then(node("rank", f)).budget(Budget::unlimited().cost(Usd::cents(20)));
+    /// let pipeline = research.then(node("write", f));
+    /// # let _ = pipeline;
+    /// ```
+    ///
+    /// # Cancel safety
+    /// What was spent in it stays booked, whatever becomes of it.
+    pub fn budget(self, budget: Budget) -> Pipeline<One<Budgeted<C::Node>, Nil>, In, Out, Error>
+    where
+        C: Fold<Node: Node>,
+    {
+        Pipeline::of(chain::budget(self.chain, budget))
+    }
+
+    /// Checks the input before anything is done with it. A check returns `bool`, or a `Result` that says what is wrong.
+    ///
+    /// What does not pass stops the run with [`Cause::Contract`](crate::Cause::Contract), which names the node and what is wrong.
+    /// It is terminal and never retried, whatever a policy or a classifier says, and the runner has to be one that reports:
+    /// anything but a `Runner::new` with nothing switched on.
+    ///
+    /// On a single node of several checks the first that was written is asked first; the trace has the attempt, and it is
+    /// failed. On a chain the check is around the whole chain, so one that is written later is asked sooner; it is no attempt of
+    /// a node, so the trace does not have it, and the first node is named. What goes on from a checkpoint has no input any
+    /// more, so nothing is checked there.
+    ///
+    /// ```
+    /// # use stroma::{Cause, Direction, Failure, RunStatus, Runner, node};
+    /// # #[derive(Debug)] struct AppError;
+    /// # impl std::fmt::Display for AppError { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("no") } }
+    /// # impl Failure for AppError {}
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), stroma::BuildError> {
+    /// async fn words(text: String) -> Result<u32, AppError> {
+    ///     Ok(text.split_whitespace().count() as u32)
+    /// }
+    ///
+    /// let pipeline = node("words", words).require(|text: &String| match text.is_empty() {
+    ///     true => Err("there is no text"),
+    ///     false => Ok(()),
+    /// });
+    /// let halted = Runner::quick(pipeline).build()?.run(String::new()).await.unwrap_err();
+    /// assert_eq!((halted.node, halted.report.status), (Some("words"), RunStatus::Failed));
+    /// let Cause::Contract(broken) = halted.cause else { unreachable!() };
+    /// assert_eq!(broken.direction, Direction::Input);
+    /// assert_eq!(broken.to_string(), "the input broke its contract: there is no text");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn require<F, V>(self, check: F) -> Pipeline<Required<C, F, V>, In, Out, Error>
+    where
+        F: Fn(&In) -> V,
+        V: Verdict,
+        C: Checks,
+    {
+        Pipeline::of(V::is(self.chain.require(check)))
+    }
+
+    /// Checks the output before anything is done with it. A check returns `bool`, or a `Result` that says what is wrong.
+    ///
+    /// What does not pass is dropped, and not checkpointed; the run stops as for [`require`](Self::require), and is not retried.
+    ///
+    /// On a single node, an output that comes from a checkpoint has passed before and is not checked again. On a chain the
+    /// check is around the whole, whose nodes have checkpoints of their own: an output of the chain that comes from one is
+    /// checked again after a resume, and until the node is mended and run again with
+    /// [`resume_from`](crate::Runner::resume_from), the check fails again. There the last node is named, and the trace has its
+    /// attempt, which was a success.
+    ///
+    /// Several are asked in the order in which they are written.
+    ///
+    /// ```
+    /// # use stroma::{Cause, Failure, Runner, Violation, node};
+    /// # #[derive(Debug)] struct AppError;
+    /// # impl std::fmt::Display for AppError { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("no") } }
+    /// # impl Failure for AppError {}
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), stroma::BuildError> {
+    /// async fn prices(count: i64) -> Result<Vec<i64>, AppError> {
+    ///     Ok((0..count).map(|at| 7 - at).collect())
+    /// }
+    ///
+    /// fn positive(prices: &Vec<i64>) -> Result<(), Violation> {
+    ///     match prices.iter().position(|price| *price <= 0) {
+    ///         Some(at) => Err(Violation::new("must be positive").at(format_args!("[{at}]"))),
+    ///         None => Ok(()),
+    ///     }
+    /// }
+    ///
+    /// let pipeline = node("prices", prices).ensure(|prices: &Vec<i64>| !prices.is_empty()).ensure(positive);
+    /// let runner = Runner::quick(pipeline).build()?;
+    /// assert_eq!(runner.run(2).await.unwrap().output, [7, 6]);
+    /// let halted = runner.run(9).await.unwrap_err();
+    /// assert_eq!(halted.cause.to_string(), "the output broke its contract at `[7]`: must be positive");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ensure<F, V>(self, check: F) -> Pipeline<Ensured<C, F, V>, In, Out, Error>
+    where
+        F: Fn(&Out) -> V,
+        V: Verdict,
+        C: Checks,
+    {
+        Pipeline::of(V::is(self.chain.ensure(check)))
+    }
+
+    /// Checks the output by the rules of its type, as [`ensure`](Self::ensure) does: a type that implements `garde::Validate` with
+    /// the context `()`.
+    ///
+    /// Told is the path and the message of the first rule that is broken, and how many more are.
+    ///
+    /// ```
+    /// # use stroma::{Failure, Runner, node};
+    /// # use serde::{Deserialize, Serialize};
+    /// # #[derive(Debug)] struct AppError;
+    /// # impl std::fmt::Display for AppError { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("no") } }
+    /// # impl Failure for AppError {}
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), stroma::BuildError> {
+    /// use garde::Validate;
+    ///
+    /// #[derive(Debug, Clone, Serialize, Deserialize, postcard_schema::Schema, Validate)]
+    /// struct Fact {
+    ///     #[garde(range(min = 1400, max = 2100))]
+    ///     year: u32,
+    /// }
+    ///
+    /// async fn guess(year: u32) -> Result<Fact, AppError> {
+    ///     Ok(Fact { year })
+    /// }
+    ///
+    /// let runner = Runner::quick(node("guess", guess).validated()).build()?;
+    /// assert_eq!(runner.run(1851).await.unwrap().output.year, 1851);
+    /// let halted = runner.run(12).await.unwrap_err();
+    /// assert_eq!(halted.cause.to_string(), "the output broke its contract at `year`: lower than 1400");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "garde")]
+    pub fn validated<V, Context>(self) -> Pipeline<ValidatedStep<C, Context>, In, Out, Error>
+    where
+        // On a parameter, so that the text of `Valid` is what is said.
+        Out: Itself<It = V>,
+        V: Valid<Context = Context>,
+        C: Checks,
+    {
+        Pipeline::of(self.chain.ensure(Validated))
+    }
+
     /// Closes it, so that a function can return it as `Sealed<impl SendExec<..>>`; see [`SendExec`](crate::SendExec).
     pub fn seal(self) -> Sealed<C::Node>
     where
@@ -372,7 +548,7 @@ impl<B, R, T, K, In, Out, Error> Pipeline<Step<B, Policy<R, T, K>>, In, Out, Err
 }
 
 #[cfg(feature = "tokio")]
-impl<F, In, Fut, P, Out, Error> Pipeline<Step<FnNode<F, In, Fut>, P>, In, Out, Error> {
+impl<B, P, In, Out, Error> Pipeline<Step<B, P>, In, Out, Error> {
     /// Runs this node on tokio's pool, so that it can use another core. A panic in it is a terminal failure of the node.
     ///
     /// The function must be `Send + 'static`, so it cannot take a [`NodeCx`](crate::NodeCx), and the runner must be one that
@@ -388,9 +564,14 @@ impl<F, In, Fut, P, Out, Error> Pipeline<Step<FnNode<F, In, Fut>, P>, In, Out, E
     /// # When it does not compile
     /// A function whose future is not `Send` is refused in the compiler's words at [`build`](crate::Builder::build): *future cannot
     /// be sent between threads safely*, with the value that is held across an await and the line where it is.
-    pub fn spawned(self) -> Pipeline<Step<Spawned<FnNode<F, In, Fut>>, P>, In, Out, Error> {
+    pub fn spawned<S>(self) -> Pipeline<Step<S::Spawned, P>, In, Out, Error>
+    where
+        // On a parameter, so that the text of `Spawnable` is what is said.
+        B: Itself<It = S>,
+        S: Spawnable,
+    {
         let Step { id, key, body, policy } = self.chain;
-        Pipeline::of(Step { id, key, body: Spawned(body), policy })
+        Pipeline::of(Step { id, key, body: body.it().spawned(), policy })
     }
 }
 

@@ -1,6 +1,6 @@
-//! One execution of a pipeline: its id, how it ended, and what it took.
+//! The name of one execution of a pipeline.
 
-use core::{fmt, time::Duration};
+use core::fmt;
 
 /// The longest run id in bytes.
 pub const RUN_ID_MAX: usize = 64;
@@ -179,53 +179,6 @@ pub enum RunIdError {
         /// Its position in characters, from 0.
         at: usize,
     },
-}
-
-/// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum RunStatus {
-    /// To its end, in one go.
-    Completed,
-    /// To its end, with something taken over from an earlier attempt at the same run.
-    Resumed,
-    /// Stopped short: a resume goes on from there once the cause is gone.
-    Partial,
-    /// A terminal failure: the same run would fail again.
-    Failed,
-}
-
-impl fmt::Display for RunStatus {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Completed => "COMPLETED",
-            Self::Resumed => "RESUMED",
-            Self::Partial => "PARTIAL",
-            Self::Failed => "FAILED",
-        })
-    }
-}
-
-/// What a run spent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Spent {
-    /// Wall time by the runner's clock, waits included; zero for a runner without a clock.
-    pub time: Duration,
-}
-
-/// What is known of a run when it ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Report {
-    /// The run's id: with it the run can be resumed.
-    pub run_id: RunId,
-    /// How it ended.
-    pub status: RunStatus,
-    /// What it spent.
-    pub spent: Spent,
-    /// How many nodes were not run because their output was in the store.
-    pub restored: u16,
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use core::time::Duration;
 
+use crate::budget::Scope;
+
 /// What a stored slot holds.
 ///
 /// The numbers are part of the stored format and never change.
@@ -85,6 +87,8 @@ pub struct Place {
     /// The id under which the node's output is kept: the one that it had first.
     pub(crate) key: &'static str,
     pub(crate) attempt: u32,
+    /// The innermost budget around it.
+    pub(crate) scope: Scope,
     pub(crate) last: bool,
     pub(crate) deadline: Option<Duration>,
 }
@@ -92,7 +96,7 @@ pub struct Place {
 impl Place {
     /// The first node of a pipeline.
     pub(crate) const FIRST: Self =
-        Place { node: 0, instance: 0, id: "", key: "", attempt: 1, last: true, deadline: None };
+        Place { node: 0, instance: 0, id: "", key: "", attempt: 1, scope: Scope::RUN, last: true, deadline: None };
 
     /// The node's number in the pipeline, from 0, in the order of [`describe`](crate::Pipeline::describe).
     pub const fn node(self) -> u16 {
@@ -140,6 +144,12 @@ impl Place {
     #[inline(always)]
     pub(crate) const fn with_attempt(mut self, attempt: u32) -> Self {
         self.attempt = attempt;
+        self
+    }
+
+    #[inline(always)]
+    pub(crate) const fn with_scope(mut self, scope: Scope) -> Self {
+        self.scope = scope;
         self
     }
 

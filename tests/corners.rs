@@ -81,8 +81,12 @@ mod slow {
             let Begun::Done(r) = self.0.load(s, f) else { unreachable!() };
             Begun::Done(r)
         }
+        fn put_ledger(&mut self, l: &[u8]) -> Begun<Result<(), StoreError>, Fut<()>> {
+            let Begun::Done(r) = self.0.put_ledger(l) else { unreachable!() };
+            Begun::Done(r)
+        }
         fn ledger(&self) -> &[u8] {
-            &[]
+            self.0.ledger()
         }
         fn discard(&mut self, d: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, Fut<()>> {
             let Begun::Done(r) = self.0.discard(d) else { unreachable!() };
@@ -334,7 +338,7 @@ async fn an_attempt_that_is_cut_short_is_in_the_trace() {
     // By the time of something around it as well.
     let chain = node("first", slow).then(node("second", slow)).deadline(ms(70));
     let halted = Runner::quick(chain).build().unwrap().run(1).await.unwrap_err();
-    let events: Vec<_> = halted.trace.events().iter().map(|event| (event.node, event.took, &event.outcome)).collect();
+    let events: Vec<_> = halted.trace.events().iter().map(|event| (&*event.node, event.took, &event.outcome)).collect();
     assert_eq!(events, [("first", ms(50), &Outcome::Succeeded), ("second", ms(20), &Outcome::CutShort)]);
     assert_eq!((halted.node, halted.cause), (None, Cause::Deadline { limit: ms(70) }));
 }

@@ -239,6 +239,13 @@ impl Session for WatchedSession {
         self.inner.load(slot, read)
     }
 
+    fn put_ledger(&mut self, ledger: &[u8]) -> Begun<Result<(), StoreError>, Self::Writing> {
+        match self.inner.put_ledger(ledger) {
+            Begun::Done(result) => Begun::Done(result),
+            Begun::Pending(writing) => Begun::Pending(Box::pin(writing)),
+        }
+    }
+
     fn ledger(&self) -> &[u8] {
         self.inner.ledger()
     }

@@ -21,13 +21,16 @@ use syn::{
 /// The floors, the lowest first; on one floor a module may import those to the left of it.
 const FLOORS: &[&[&str]] = &[
     // What everything else is said in.
-    &["hash", "text", "never", "slot", "clock", "run", "failure", "policy"],
+    &[
+        "hash", "text", "never", "value", "clock", "run", "failure", "budget", "report", "slot", "policy", "contract",
+        "valid",
+    ],
     // What a node runs in.
-    &["store", "observe", "exec"],
+    &["store", "meter", "observe", "said", "exec"],
     // Nodes: those that wrap one other, and those that join several.
     &["layer", "compose"],
     // What a user writes a pipeline with.
-    &["into_node", "chain", "describe", "pipeline"],
+    &["into_node", "body", "chain", "describe", "pipeline", "json"],
     // What a user holds.
     &["runner"],
 ];

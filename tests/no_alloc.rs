@@ -12,8 +12,8 @@ use core::{
 
 use allocation_counter::measure;
 use stroma::{
-    Backoff, Clock, Failure, FailureClass, NodeCx, Now, PolicyMap, RunId, RunStatus, Runner, ms, node, node_with, par,
-    secs, store::MemoryStore,
+    Backoff, Clock, Failure, FailureClass, NodeCx, Now, PolicyMap, RingTrace, RunId, RunStatus, Runner, ms, node,
+    node_with, par, secs, store::MemoryStore,
 };
 
 /// Lets go of the task once.
@@ -83,6 +83,15 @@ fn a_plain_run() {
     let pipeline = node("a", add).then(par(node("b", add).then(node("c", add)), node("d", add))).map(sum);
     let runner = Runner::new(pipeline.then(node("e", add))).build().unwrap();
     allocates_nothing(|| assert_eq!(drive(runner.run(1)), Ok(8)));
+}
+
+#[test]
+fn checks_that_pass() {
+    let checked =
+        node("a", add).require(|x: &u64| *x < 9).ensure(|x: &u64| if *x < 9 { Ok(()) } else { Err("too much") });
+    let chain = checked.then(node("b", add)).require(|x: &u64| *x != 7).ensure(|x: &u64| *x != 7);
+    let runner = Runner::new(chain).with_report().build().unwrap();
+    allocates_nothing(|| assert_eq!(drive(runner.run_as(RunId::from_u128(1), 1)).unwrap().output, 3));
 }
 
 /// A clock that goes on by a millisecond whenever somebody asks whether it is time yet.
@@ -240,5 +249,26 @@ fn a_run_that_halts() {
         let halted = drive(runner.run_as(RunId::from_u128(1), 2)).unwrap_err();
         assert_eq!(halted.cause, stroma::Cause::OtherInput);
         assert!(drive(runner.resume(RunId::from_u128(2))).is_err());
+    });
+}
+
+#[test]
+fn a_ring_records_events_failures_and_values_without_a_heap() {
+    let calls = AtomicU64::new(0);
+    let flaky = async |x: u64| {
+        pause().await;
+        if calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) { Err(Fail) } else { Ok(x) }
+    };
+    let flaky = node("flaky", flaky).retry(PolicyMap::never().recoverable(1, Backoff::none()));
+    let runner = Runner::new(node("add", add).then(flaky).then(node("last", add)))
+        .with_clock(Ticking::default())
+        .with_trace(RingTrace::<3>::new().with_values::<16>())
+        .build()
+        .unwrap();
+    allocates_nothing(|| {
+        let done = drive(runner.run_as(RunId::from_u128(1), 7)).unwrap();
+        assert_eq!((done.output, done.trace.len(), done.trace.dropped()), (9, 3, 1));
+        assert!(done.trace.iter().map(|event| event.input().decode::<u64>()).eq([Ok(8), Ok(8), Ok(8)]));
+        assert_eq!(done.trace.failures().count(), 1);
     });
 }

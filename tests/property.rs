@@ -212,11 +212,14 @@ struct SlowSession<I> {
     inner: Rc<RefCell<I>>,
     /// What opening found, and what was put and discarded since, whether it was written yet or not.
     seen: BTreeSet<Key>,
+    /// As opening found it.
+    ledger: Vec<u8>,
     world: World,
 }
 
 enum Change {
-    Put(Slot<'static>, Vec<u8>),
+    Put(Slot<'static>, Vec<u8>, Vec<u8>),
+    Ledger(Vec<u8>),
     Discard(Vec<Key>),
 }
 
@@ -242,8 +245,9 @@ fn done<T, F>(begun: Begun<T, F>) -> T {
 
 fn apply<I: Session>(inner: &Rc<RefCell<I>>, change: Change, world: &World) -> Result<(), StoreError> {
     match change {
-        Change::Put(slot, bytes) => {
-            done(inner.borrow_mut().put(slot, Raw(bytes), &[]))?;
+        Change::Ledger(ledger) => done(inner.borrow_mut().put_ledger(&ledger))?,
+        Change::Put(slot, bytes, ledger) => {
+            done(inner.borrow_mut().put(slot, Raw(bytes), &ledger))?;
             world.write(Entry::Committed { node: number(slot.node) });
         }
         Change::Discard(keys) => {
@@ -348,13 +352,17 @@ impl<I: Session> Session for SlowSession<I> {
         &mut self,
         slot: Slot<'static>,
         value: impl Encode,
-        _: &[u8],
+        ledger: &[u8],
     ) -> Begun<Result<(), StoreError>, Self::Writing> {
         let mut bytes = vec![0; value.encoded_len().unwrap()];
         let len = value.encode(&mut bytes).unwrap();
         bytes.truncate(len);
         self.seen.insert(key(slot));
-        Writing::begin(self, Change::Put(slot, bytes))
+        Writing::begin(self, Change::Put(slot, bytes, ledger.to_vec()))
+    }
+
+    fn put_ledger(&mut self, ledger: &[u8]) -> Begun<Result<(), StoreError>, Self::Writing> {
+        Writing::begin(self, Change::Ledger(ledger.to_vec()))
     }
 
     fn load<R>(
@@ -371,7 +379,7 @@ impl<I: Session> Session for SlowSession<I> {
     }
 
     fn ledger(&self) -> &[u8] {
-        &[]
+        &self.ledger
     }
 
     fn discard(&mut self, mut doomed: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, Self::Writing> {
@@ -397,7 +405,8 @@ impl<S: Store> Slow<S> {
         inner.each_slot(|slot| {
             seen.insert(key(slot));
         });
-        SlowSession { inner: Rc::new(RefCell::new(inner)), seen, world: self.world.clone() }
+        let ledger = inner.ledger().to_vec();
+        SlowSession { inner: Rc::new(RefCell::new(inner)), seen, ledger, world: self.world.clone() }
     }
 }
 

@@ -918,15 +918,15 @@ async fn the_trace_says_what_was_restored_and_what_ran() {
     three.b.tell([bad()]);
     let runner = runner!(three, spy);
     let halted = runner.run_as(id(), 0).await.unwrap_err();
-    let seen = |trace: &stroma::Trace| {
+    fn seen(trace: &stroma::Trace) -> Vec<(&str, u32, &str)> {
         let kind = |outcome: &Outcome| match outcome {
             Outcome::Succeeded => "succeeded",
             Outcome::Failed { .. } => "failed",
             Outcome::Restored => "restored",
             _ => "?",
         };
-        trace.events().iter().map(|event| (event.node, event.attempt, kind(&event.outcome))).collect::<Vec<_>>()
-    };
+        trace.events().iter().map(|event| (&*event.node, event.attempt, kind(&event.outcome))).collect()
+    }
     assert_eq!(seen(&halted.trace), [("a", 1, "succeeded"), ("b", 1, "failed")]);
     let done = runner.resume(id()).await.unwrap();
     assert_eq!(seen(&done.trace), [("a", 0, "restored"), ("b", 1, "succeeded"), ("c", 1, "succeeded")]);

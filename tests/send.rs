@@ -81,7 +81,7 @@ async fn a_generic_function_spawns_any_pipeline() {
 /// Runs any pipeline in any environment whose runs say so much, where it is: nothing here asks for `Send`.
 async fn here<N, E>(runner: &Runner<N, E>, input: N::In) -> N::Out
 where
-    E: Env<Detail = stroma::Full, Trace = stroma::NoTrace, Store: stroma::store::Persist<N::In>>,
+    E: Env<Detail = stroma::Full, Trace: stroma::Tracer<Finished = ()>, Store: stroma::store::Persist<N::In>>,
     N: Exec<E>,
 {
     match runner.run_as(RunId::from_u128(1), input).await {

@@ -9,4 +9,6 @@ fn what_does_not_fit_is_one_error_that_names_the_cause() {
     let cases = trybuild::TestCases::new();
     cases.pass("tests/ui/pass/*.rs");
     cases.compile_fail("tests/ui/*.rs");
+    #[cfg(feature = "garde")]
+    cases.compile_fail("tests/ui/garde/*.rs");
 }

@@ -2,11 +2,12 @@
 
 use std::{future::Future, hint::black_box, pin::Pin, task::Poll, time::Duration};
 
+use stroma::Now;
 use tokio::time::Sleep;
 
 use super::{
-    Failed, Payload, block_on,
-    by_hand::{Runs, Slots},
+    Failed, Payload, Ticks, block_on,
+    by_hand::{Outcome, Ring, Runs, Slots},
     repeat, step,
     with_stroma::{LIMIT, RETRIES},
 };
@@ -124,6 +125,35 @@ pub(crate) fn seq8_memory<P: Payload + Send>(n: u64) -> u64 {
         let mut hold = runs.open(stroma::RunId::from_u128(id)).unwrap();
         let output = block_on(run(&nodes, &mut hold.slots, shape, input)).unwrap();
         hold.finished = true;
+        output
+    })
+}
+
+/// Eight nodes in a list, each attempt written into a ring that is given back.
+#[inline(never)]
+pub(crate) fn seq8_trace<P: Payload + Send>(n: u64) -> u64 {
+    async fn run<P: Payload>(nodes: &[(&'static str, Node<P>)], clock: &Ticks, mut x: P) -> Result<(P, Ring), Failed> {
+        let mut ring = Ring::new(clock.now());
+        for (id, node) in nodes {
+            let began = clock.now();
+            match node(x).await {
+                Ok(out) => {
+                    ring.add(id, began, clock.now(), Outcome::Succeeded);
+                    x = out;
+                }
+                Err(error) => {
+                    ring.failed(id, began, clock.now(), &error);
+                    return Err(error);
+                }
+            }
+        }
+        Ok((x, ring))
+    }
+    let nodes: Vec<_> = ["n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8"].into_iter().zip(eight()).collect();
+    let clock = Ticks::default();
+    repeat(n, |input: P| {
+        let (output, ring) = block_on(run(&nodes, &clock, input)).unwrap();
+        black_box(&ring);
         output
     })
 }

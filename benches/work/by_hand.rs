@@ -1,14 +1,14 @@
 //! The same work by hand.
 
-use std::{future::Future, hint::black_box, pin::pin, task::Poll, time::Duration};
+use std::{fmt::Write, future::Future, hint::black_box, pin::pin, task::Poll, time::Duration};
 
 use postcard_schema::key::Key;
-use stroma::RunId;
+use stroma::{Failure, FailureClass, Now, RunId};
 use tokio::time::Sleep;
 
 use super::{
-    Failed, Payload, block_on, repeat, step,
-    with_stroma::{LIMIT, RETRIES},
+    Failed, Payload, Ticks, block_on, repeat, step,
+    with_stroma::{EVENTS, LIMIT, RETRIES},
 };
 
 /// Eight nodes.
@@ -293,6 +293,103 @@ pub(crate) fn resume_last<P: Payload>(n: u64) -> u64 {
     let id = black_box(RunId::from_u128(1));
     runs.fill::<P>(id, shape);
     repeat(n, |_: P| block_on(run::<P>(&runs, shape, id)).unwrap().output())
+}
+
+/// One attempt of one node.
+#[derive(Debug)]
+pub(crate) struct Event {
+    node: &'static str,
+    instance: u32,
+    attempt: u32,
+    start: Duration,
+    outcome: Outcome,
+    took: Duration,
+}
+
+/// How it ended.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Succeeded,
+    Failed { class: FailureClass, message: heapless::String<48> },
+}
+
+/// The last attempts of a run.
+pub(crate) struct Ring {
+    started: Duration,
+    events: heapless::HistoryBuf<Event, EVENTS>,
+    dropped: u64,
+}
+
+impl Ring {
+    pub(crate) fn new(started: Duration) -> Self {
+        Self { started, events: heapless::HistoryBuf::new(), dropped: 0 }
+    }
+
+    #[inline(always)]
+    pub(crate) fn add(&mut self, node: &'static str, began: Duration, now: Duration, outcome: Outcome) {
+        if self.events.is_full() {
+            self.dropped = self.dropped.wrapping_add(1);
+        }
+        self.events.write(Event {
+            node,
+            instance: 0,
+            attempt: 1,
+            start: began.saturating_sub(self.started),
+            outcome,
+            took: now.saturating_sub(began),
+        });
+    }
+
+    #[cold]
+    pub(crate) fn failed(&mut self, node: &'static str, began: Duration, now: Duration, error: &Failed) {
+        let mut message = heapless::String::new();
+        let _ = write!(message, "{error}");
+        self.add(node, began, now, Outcome::Failed { class: error.class(), message });
+    }
+}
+
+/// Does one step and writes it down.
+macro_rules! traced {
+    ($clock:ident, $ring:ident, $node:literal, $step:expr) => {{
+        let began = $clock.now();
+        match $step.await {
+            Ok(x) => {
+                $ring.add($node, began, $clock.now(), Outcome::Succeeded);
+                x
+            }
+            Err(error) => {
+                $ring.failed($node, began, $clock.now(), &error);
+                return Err((error, $ring));
+            }
+        }
+    }};
+}
+
+/// Eight nodes, each attempt written into a ring that is given back.
+#[inline(never)]
+pub(crate) fn seq8_trace<P: Payload>(n: u64) -> u64 {
+    async fn run<P: Payload>(clock: &Ticks, id: RunId, input: P) -> Result<(Done<P>, Ring), (Failed, Ring)> {
+        let started = clock.now();
+        let mut ring = Ring::new(started);
+        let x = traced!(clock, ring, "n1", step(input));
+        let x = traced!(clock, ring, "n2", step(x));
+        let x = traced!(clock, ring, "n3", step(x));
+        let x = traced!(clock, ring, "n4", step(x));
+        let x = traced!(clock, ring, "n5", step(x));
+        let x = traced!(clock, ring, "n6", step(x));
+        let x = traced!(clock, ring, "n7", step(x));
+        let x = traced!(clock, ring, "n8", step(x));
+        let took = clock.now().saturating_sub(started);
+        Ok((Done { output: x, id, resumed: false, restored: 0, took }, ring))
+    }
+    let clock = Ticks::default();
+    let mut id = 0;
+    repeat(n, |input: P| {
+        id += 1;
+        let (done, ring) = block_on(run(&clock, RunId::from_u128(id), input)).map_err(|(error, _)| error).unwrap();
+        black_box(&ring);
+        done.output()
+    })
 }
 
 /// Two branches, both polled whenever one of them may go on.

@@ -9,15 +9,17 @@ pub(crate) mod by_hand;
 pub(crate) mod with_stroma;
 
 use std::{
-    future::Future,
+    cell::Cell,
+    future::{Future, Ready, ready},
     hint::black_box,
     pin::pin,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
-use stroma::Failure;
+use stroma::{Clock, Failure, Now};
 
 /// The error of every node; none of them fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,4 +104,25 @@ pub(crate) fn repeat<P: Payload>(n: u64, mut run: impl FnMut(P) -> P) -> u64 {
         sum = sum.wrapping_add(run(black_box(P::of(i))).sum());
     }
     sum
+}
+
+/// A clock that goes on by a second each time it is asked: cheap, so that what is around it shows.
+#[derive(Debug, Default)]
+pub(crate) struct Ticks(Cell<u64>);
+
+impl Now for Ticks {
+    #[inline(always)]
+    fn now(&self) -> Duration {
+        let now = self.0.get();
+        self.0.set(now.wrapping_add(1));
+        Duration::from_secs(now)
+    }
+}
+
+impl Clock for Ticks {
+    type Sleep<'a> = Ready<()>;
+
+    fn sleep(&self, _: Duration) -> Ready<()> {
+        ready(())
+    }
 }

@@ -3,12 +3,12 @@
 use std::{hint::black_box, time::Duration};
 
 use stroma::{
-    Backoff, PolicyMap, RunId, Runner, Slot, TokioClock, node, par,
+    Backoff, PolicyMap, RingTrace, RunId, Runner, Slot, TokioClock, node, par,
     parts::Never,
     store::{Access, Begun, Encode, MemoryStore, Session, Store, StoreError},
 };
 
-use super::{Payload, block_on, repeat, step};
+use super::{Payload, Ticks, block_on, repeat, step};
 
 macro_rules! seq8 {
     ($p:ty $(, $layer:ident($($arg:expr),*))*) => {
@@ -54,6 +54,23 @@ pub(crate) fn par2<P: Payload>(n: u64) -> u64 {
     let runner = Runner::new(par(node("left", step::<P>), node("right", step::<P>)).map(|(left, _right)| left));
     let runner = runner.build().unwrap();
     repeat(n, |input: P| block_on(runner.run(input)).unwrap())
+}
+
+/// The room of the group with a trace.
+pub(crate) const EVENTS: usize = 8;
+
+/// Eight nodes, each attempt written into a ring that is given back.
+#[inline(never)]
+pub(crate) fn seq8_trace<P: Payload>(n: u64) -> u64 {
+    let runner =
+        Runner::new(seq8!(P)).with_clock(Ticks::default()).with_trace(RingTrace::<EVENTS>::new()).build().unwrap();
+    let mut id = 0;
+    repeat(n, |input: P| {
+        id += 1;
+        let done = block_on(runner.run_as(RunId::from_u128(id), input)).unwrap();
+        black_box((&done.report, &done.trace));
+        done.output
+    })
 }
 
 /// The store of the groups with checkpoints.
@@ -137,6 +154,10 @@ impl<S: Session> Session for ForgetfulSession<S> {
         read: impl FnOnce(&[u8]) -> R,
     ) -> Begun<Result<R, StoreError>, Self::Reading> {
         self.0.load(slot, read)
+    }
+
+    fn put_ledger(&mut self, ledger: &[u8]) -> Begun<Result<(), StoreError>, Self::Writing> {
+        self.0.put_ledger(ledger)
     }
 
     fn ledger(&self) -> &[u8] {

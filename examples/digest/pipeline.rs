@@ -5,11 +5,9 @@ use std::{io, path::PathBuf, time::Duration};
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 use stroma::{
-    Backoff, ByFailure, Caps, Failure, FailureClass, Full, ListTrace, NodeCx, Pipeline, PolicyMap, SendExec,
-    TokioClock, ms, node, node_with, par,
+    Backoff, Failure, FailureClass, NodeCx, Pipeline, PolicyMap, Quick, SendExec, ms, node, node_with, par,
     parts::{Fold, Shown},
     secs,
-    store::Durable,
 };
 
 use crate::{
@@ -40,7 +38,7 @@ pub(crate) struct App {
 }
 
 /// The environment of the runs: the name that goes into signatures.
-pub(crate) type AppEnv = Caps<Durable<Watched>, PolicyMap, TokioClock, App, ByFailure, ListTrace, Full>;
+pub(crate) type AppEnv = Quick<App, Watched>;
 
 /// Why a file cannot be digested. The path is not in the words: whoever reports it says which file it is.
 #[derive(Debug, thiserror::Error)]

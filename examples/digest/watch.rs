@@ -95,6 +95,12 @@ pub(crate) struct WatchedSession {
     watcher: Arc<Watcher>,
 }
 
+impl WatchedSession {
+    fn writing(&self, inner: store::Writing, node: Option<&'static str>) -> Writing {
+        Writing { inner, node, watcher: Arc::clone(&self.watcher) }
+    }
+}
+
 impl Session for WatchedSession {
     type Writing = Writing;
     type Reading = store::Reading;
@@ -119,7 +125,6 @@ impl Session for WatchedSession {
         ledger: &[u8],
     ) -> Begun<Result<(), StoreError>, Writing> {
         let node = (slot.kind == SlotKind::Output).then_some(slot.node);
-        let watched = |inner| Writing { inner, node, watcher: Arc::clone(&self.watcher) };
         match self.inner.put(slot, value, ledger) {
             Begun::Done(result) => {
                 if result.is_ok() {
@@ -127,7 +132,7 @@ impl Session for WatchedSession {
                 }
                 Begun::Done(result)
             }
-            Begun::Pending(inner) => Begun::Pending(watched(inner)),
+            Begun::Pending(inner) => Begun::Pending(self.writing(inner, node)),
         }
     }
 
@@ -139,6 +144,13 @@ impl Session for WatchedSession {
         self.inner.load(slot, read)
     }
 
+    fn put_ledger(&mut self, ledger: &[u8]) -> Begun<Result<(), StoreError>, Writing> {
+        match self.inner.put_ledger(ledger) {
+            Begun::Done(result) => Begun::Done(result),
+            Begun::Pending(inner) => Begun::Pending(self.writing(inner, None)),
+        }
+    }
+
     fn ledger(&self) -> &[u8] {
         self.inner.ledger()
     }
@@ -146,7 +158,7 @@ impl Session for WatchedSession {
     fn discard(&mut self, doomed: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, Writing> {
         match self.inner.discard(doomed) {
             Begun::Done(result) => Begun::Done(result),
-            Begun::Pending(inner) => Begun::Pending(Writing { inner, node: None, watcher: Arc::clone(&self.watcher) }),
+            Begun::Pending(inner) => Begun::Pending(self.writing(inner, None)),
         }
     }
 

@@ -7,12 +7,15 @@ use core::{
     marker::PhantomData,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use pin_project::pin_project;
 
 use crate::{
+    budget::{Remaining, Reservation, SpendError, Spender, Usage, Usd},
     exec::{Cx, Detail, Env, Exec, Local, Node, Stop, StopOf, Walk},
+    meter::Meter,
     run::RunId,
     slot::Place,
 };
@@ -196,6 +199,8 @@ pub struct NodeCx<'a, C> {
     key: &'static str,
     instance: u32,
     attempt: u32,
+    began: Duration,
+    spender: Spender<'a>,
 }
 
 impl<'a, C> NodeCx<'a, C> {
@@ -222,6 +227,76 @@ impl<'a, C> NodeCx<'a, C> {
     /// Which attempt this is, from 1. It starts anew after a resume, and with each attempt of a retry around a chain.
     pub const fn attempt(&self) -> u32 {
         self.attempt
+    }
+
+    /// Sets aside what a call may use at most, before it is made: the guard that comes back is settled with what it did use.
+    ///
+    /// However many branches reserve at once, together with what is booked they never cross a limit of the run or of a part
+    /// around this node. A guard that is dropped unsettled books all that it set aside. An attempt that fails after a refusal ends
+    /// the run with [`Cause::Budget`](crate::Cause::Budget), whatever error it made of that. In a runner that keeps no account
+    /// nothing is refused and nothing counted.
+    ///
+    /// ```
+    /// use stroma::{Budget, NodeCx, Runner, SpendError, Usage, Usd, node_with};
+    /// # use std::fmt;
+    /// # #[derive(Debug)] enum AppError { Budget(SpendError) }
+    /// # impl fmt::Display for AppError { fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str("no") } }
+    /// # impl std::error::Error for AppError {}
+    /// # impl stroma::Failure for AppError {}
+    /// # impl From<SpendError> for AppError { fn from(e: SpendError) -> Self { Self::Budget(e) } }
+    /// # struct Answer { text: String, model: String, input: u64, output: u64 }
+    /// # async fn call(_: &str, model: &str) -> Result<Answer, AppError> {
+    /// #     Ok(Answer { text: "42".into(), model: model.into(), input: 900, output: 40 })
+    /// # }
+    /// async fn ask(question: String, cx: NodeCx<'_, stroma::NoContext>) -> Result<String, AppError> {
+    ///     let model = cx.model("gpt-4o");
+    ///     let reserved = cx.reserve(Usage::of(model).input(1_000).output(500))?;
+    ///     let answer = call(&question, model).await?;
+    ///     reserved.settle(Usage::of(&answer.model).input(answer.input).output(answer.output))?;
+    ///     Ok(answer.text)
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runner = Runner::quick(node_with("ask", ask)).with_budget(Budget::unlimited().cost(Usd::cents(5))).build()?;
+    /// let done = runner.run("What is six times seven?".to_owned()).await?;
+    /// assert_eq!(done.report.spent.tokens, 940);
+    /// assert_eq!(done.report.spent.cost.to_string(), "$0.00265");
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When it would cross a limit, when its model has no price and money is limited, or when a count does not fit. Nothing is
+    /// spent then.
+    ///
+    /// # Cancel safety
+    /// The guard may be dropped at any time.
+    pub fn reserve(&self, most: Usage<'_>) -> Result<Reservation<'a>, SpendError> {
+        self.spender.reserve(most)
+    }
+
+    /// Books what a call used that was not reserved, and says what it cost. It is booked whatever the limits are: the run halts
+    /// after the attempt when one is crossed, and the output of the attempt is kept.
+    ///
+    /// # Errors
+    /// When the model has no price and money is limited, or when a count does not fit: the run halts after the attempt then, too.
+    pub fn record(&self, used: Usage<'_>) -> Result<Usd, SpendError> {
+        self.spender.record(used)
+    }
+
+    /// The model to use in place of `wanted`, as [`with_model_fallback`](crate::Builder::with_model_fallback) says: asked for each
+    /// call anew.
+    pub fn model<'m>(&self, wanted: &'m str) -> &'m str
+    where
+        'a: 'm,
+    {
+        self.spender.model(wanted)
+    }
+
+    /// What can still be reserved here, and the time that was left when the attempt began; `None` for what has no limit.
+    pub fn remaining(&self) -> Remaining {
+        self.spender.remaining(self.began)
     }
 
     /// A key for services that do a request with the same key only once: the same in every attempt at this node in this run,
@@ -381,6 +456,8 @@ where
                 key: at.key,
                 instance: at.instance,
                 attempt: at.attempt,
+                began: E::Budget::seen(&local.book),
+                spender: E::Budget::spender(&local.book, at.scope),
             },
         ))
     }

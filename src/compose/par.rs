@@ -9,6 +9,7 @@ use core::{
 use pin_project::pin_project;
 
 use crate::{
+    budget::Budget,
     exec::{Cx, Detail, Env, Exec, Local, Node, NodeInfo, Stop, StopOf, Walk, graver},
     slot::Place,
     store::{Durability, Hold},
@@ -168,6 +169,10 @@ impl<W: Walk> Walk for Flattened<'_, W> {
 
     fn branch(&mut self) {
         self.walk.branch();
+    }
+
+    fn budget(&mut self, budget: &Budget) {
+        self.walk.budget(budget);
     }
 
     fn join(&mut self) {

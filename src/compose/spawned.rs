@@ -11,7 +11,9 @@ use tokio::task::{JoinError, JoinHandle};
 
 use super::func::{FnNode, NodeFuture};
 use crate::{
-    exec::{Cx, Exec, Halt, Info, Local, Node, Reporting, Stop, StopOf, Walk, Why},
+    exec::{Cx, Detail, Exec, Full, Halt, Info, Local, Node, Reporting, Stop, StopOf, Walk, Why},
+    observe::Tracer,
+    said::Said,
     slot::Place,
     text::Words,
 };
@@ -67,7 +69,7 @@ where
     }
 
     fn start<'a>(&'a self, input: In, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> Self::State<'a> {
-        SpawnedState(tokio::spawn(self.0.function()(input)))
+        SpawnedState(tokio::spawn(<E::Trace as Tracer>::carried(self.0.function()(input))))
     }
 
     fn resume<'a>(&'a self, proof: Infallible, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> Self::State<'a> {
@@ -77,7 +79,7 @@ where
     fn poll<'a>(
         &'a self,
         mut state: Pin<&mut Self::State<'a>>,
-        _: Place,
+        at: Place,
         _: Cx<'a, E>,
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
@@ -86,14 +88,14 @@ where
             Ok(Ok(out)) => Ok(out),
             Ok(Err(error)) => Err(Stop::Error(error, Info::default())),
             Err(error) if error.is_cancelled() => Err(Stop::Halt(Halt::new(Why::Cancelled))),
-            Err(error) => Err(Stop::Halt(panicked(error, local))),
+            Err(error) => Err(Stop::Halt(panicked(error, at, local))),
         })
     }
 
     fn drain<'a>(
         &'a self,
         mut state: Pin<&mut Self::State<'a>>,
-        _: Place,
+        at: Place,
         _: Cx<'a, E>,
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
@@ -102,16 +104,18 @@ where
         state.0.abort();
         Poll::Ready(match ready!(Pin::new(&mut state.0).poll(task)) {
             // A panic on the way out is no less of one, and another attempt would come to it again.
-            Err(error) if error.is_panic() => Some(Stop::Halt(panicked(error, local))),
+            Err(error) if error.is_panic() => Some(Stop::Halt(panicked(error, at, local))),
             _ => None,
         })
     }
 }
 
 /// The stop of a task that panicked; the run keeps what it said.
-fn panicked<E: Reporting>(error: JoinError, local: &mut Local<'_, E>) -> Halt {
-    local.run.panic.get_or_insert(message(error));
-    Halt::new(Why::Panicked)
+fn panicked<E: Reporting>(error: JoinError, at: Place, local: &mut Local<'_, E>) -> Halt {
+    let mut halt = Halt::new(Why::Panicked);
+    Full::place(&mut halt, at);
+    local.run.said.add(halt.info.node, Said::Panic(message(error)));
+    halt
 }
 
 /// What a task that did not end properly said.

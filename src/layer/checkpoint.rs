@@ -35,12 +35,30 @@ pub trait Keep<Out, E: Env> {
     /// Whether the store holds the output.
     fn held(id: &'static str, at: Place, local: &Local<'_, E>) -> Option<Self::Proof>;
 
-    /// Saves an output.
+    /// Says that the node is not run, since a trace answers for it.
+    #[inline(always)]
+    fn replayed(at: Place, local: &Local<'_, E>) -> Option<Self::Proof> {
+        let _ = (at, local);
+        None
+    }
+
+    /// The output, where it is there already.
+    #[inline(always)]
+    fn loaded<'l, 'a>(loading: &'l Self::Loading<'a>) -> Option<&'l Out>
+    where
+        E: 'a,
+    {
+        let _ = loading;
+        None
+    }
+
+    /// Saves an output, and the ledger with it.
     fn save<'a>(
         id: &'static str,
         at: Place,
         local: &mut Local<'a, E>,
         value: &Out,
+        ledger: &[u8],
     ) -> Begun<Result<(), FaultOf<E>>, Self::Writing<'a>>;
 
     /// An output that waits for its write.
@@ -127,14 +145,28 @@ where
     }
 
     #[inline(always)]
+    fn replayed(at: Place, local: &Local<'_, E>) -> Option<Self::Proof> {
+        E::Store::replayed(&local.session, at)
+    }
+
+    #[inline(always)]
+    fn loaded<'l, 'a>(loading: &'l Self::Loading<'a>) -> Option<&'l Out>
+    where
+        E: 'a,
+    {
+        E::Store::loaded(loading)
+    }
+
+    #[inline(always)]
     fn save<'a>(
         id: &'static str,
         at: Place,
         local: &mut Local<'a, E>,
         value: &Out,
+        ledger: &[u8],
     ) -> Begun<Result<(), FaultOf<E>>, Self::Writing<'a>> {
         if STORED || at.last {
-            E::Store::save(&mut local.session, at.output(id), value, None)
+            E::Store::save(&mut local.session, at.output(id), value, None, ledger)
         } else {
             Begun::Done(Ok(()))
         }
@@ -199,7 +231,13 @@ impl<Out, E: Env> Keep<Out, E> for Inner {
     }
 
     #[inline(always)]
-    fn save<'a>(_: &'static str, _: Place, _: &mut Local<'a, E>, _: &Out) -> Begun<Result<(), FaultOf<E>>, Never<()>> {
+    fn save<'a>(
+        _: &'static str,
+        _: Place,
+        _: &mut Local<'a, E>,
+        _: &Out,
+        _: &[u8],
+    ) -> Begun<Result<(), FaultOf<E>>, Never<()>> {
         Begun::Done(Ok(()))
     }
 

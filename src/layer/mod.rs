@@ -1,12 +1,18 @@
 //! Nodes that wrap one other node.
 
+mod budget;
 mod checkpoint;
+mod contract;
 mod deadline;
 mod retry;
 mod step;
 mod timeout;
 
+pub use budget::Budgeted;
 pub use checkpoint::{Inner, Leaf, Skipped, Stored};
+#[cfg(feature = "json")]
+pub(crate) use contract::broken;
+pub use contract::{Checking, Ensure, Require};
 pub use deadline::Deadline;
 pub use retry::{FromStart, Inherit, NoRetry, Once, Repeatable};
 pub use step::{Policy, Step};

@@ -8,26 +8,29 @@ use core::{
     future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use pin_project::pin_project;
 
 use super::{
-    checkpoint::{Keep, Role},
+    checkpoint::{FaultOf, Keep, Role},
     retry::Retries,
     timeout::{Alarm, AlarmProj, Limit},
 };
 use crate::{
     exec::{Cx, Detail, Env, Exec, Explain, Local, Node, NodeInfo, Stop, StopOf, Stops, Walk},
-    observe::{Reason, Record, Tracer},
+    meter::Meter,
+    observe::{Attempt, Ended, Reason, Record, Tracer},
     slot::Place,
-    store::Begun,
+    store::{Begun, Durability},
 };
 
 /// A body and what is to be done around it.
 ///
-/// Around the function of a node the order is fixed: checkpoint, then retry, then time-out, then the function. So a time-out is
-/// one of each attempt, and what is checkpointed is the output of the attempt that succeeded.
+/// Around the function of a node the order is fixed: checkpoint, then retry, then checks of the output, then time-out, then the
+/// function. So a time-out is one of each attempt, and what is checkpointed is the output of the attempt that succeeded and
+/// passed. (The checks are around the function, within the time-out: they never wait, so it never ends one.)
 #[derive(Debug, Clone, Copy)]
 pub struct Step<B, P> {
     pub(crate) id: &'static str,
@@ -63,6 +66,8 @@ impl<B: Node, R, T, K: Role> Node for Step<B, Policy<R, T, K>> {
             input: type_name::<B::In>(),
             output: type_name::<B::Out>(),
             checkpointed: K::STORED,
+            required: B::REQUIRES,
+            ensured: B::ENSURES,
         });
     }
 }
@@ -78,14 +83,15 @@ pub enum StepProof<K, B> {
 
 /// Where a [`Step`] is in its work.
 #[pin_project(project = StateProj)]
-pub struct StepState<Kept, Tally, P> {
+pub struct StepState<Kept, Tally, V, P> {
     kept: Kept,
     tally: Tally,
+    visit: V,
     #[pin]
     phase: P,
 }
 
-impl<Kept, Tally, P> core::fmt::Debug for StepState<Kept, Tally, P> {
+impl<Kept, Tally, V, P> core::fmt::Debug for StepState<Kept, Tally, V, P> {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.debug_struct("StepState").finish_non_exhaustive()
     }
@@ -94,7 +100,7 @@ impl<Kept, Tally, P> core::fmt::Debug for StepState<Kept, Tally, P> {
 /// What a [`Step`] is doing; a phase that its options rule out has no values.
 #[pin_project(project = PhaseProj)]
 #[derive(Debug)]
-pub enum Phase<B, T, O, M, W, C, S, L> {
+pub enum Phase<B, T, O, M, A, W, C, S, L, X, G> {
     /// The body is at work.
     Try {
         /// Its state.
@@ -103,17 +109,29 @@ pub enum Phase<B, T, O, M, W, C, S, L> {
         /// The timer.
         #[pin]
         timer: Alarm<T, O>,
-        /// When the attempt began.
+        /// What the observers remember of its beginning.
         mark: M,
+        /// What it spent.
+        tab: A,
     },
     /// It waits before another attempt.
     Wait(#[pin] W),
     /// It throws away what the last attempt had done.
     Clear(#[pin] C),
     /// It waits for its output to be saved.
-    Save(#[pin] S),
+    Save {
+        /// The write.
+        #[pin]
+        saving: S,
+        /// Whether the run has to stop then, for what it spent.
+        over: Option<X>,
+    },
     /// It waits for its output to be read.
     Load(#[pin] L),
+    /// It does not begin, since the budget is used up.
+    Refused(X),
+    /// What it held is given back, and it goes on to another phase.
+    Gone(G),
 }
 
 /// The phases of a step with body `B`, retries `R`, limit `T` and role `K` in `E`.
@@ -122,15 +140,18 @@ type PhaseOf<'a, B, R, T, K, E> = Phase<
     <T as Limit<E>>::Timer<'a>,
     <T as Limit<E>>::Late,
     <<E as Env>::Trace as Tracer>::Mark,
+    <<E as Env>::Budget as Meter>::Tab,
     <R as Retries<<B as Node>::In, <B as Node>::Error, E>>::Wait<'a>,
     <R as Retries<<B as Node>::In, <B as Node>::Error, E>>::Clearing<'a>,
     <K as Keep<<B as Node>::Out, E>>::Saving<'a>,
     <K as Keep<<B as Node>::Out, E>>::Loading<'a>,
+    <<E as Env>::Budget as Meter>::Over,
+    <<E as Env>::Budget as Meter>::Gone,
 >;
 
 impl<B, R, T, K, E> Exec<E> for Step<B, Policy<R, T, K>>
 where
-    E: Env<Trace: Record<B::Error>, Detail: Explain<B::Error, E>>,
+    E: Env<Trace: Record<B::In, B::Out, B::Error>, Detail: Explain<B::Error, E>>,
     B: Exec<E>,
     R: Retries<B::In, B::Error, E>,
     T: Limit<E>,
@@ -140,6 +161,7 @@ where
         = StepState<
         <R as Retries<B::In, B::Error, E>>::Kept,
         <R as Retries<B::In, B::Error, E>>::Tally,
+        <E::Trace as Tracer>::Visit,
         PhaseOf<'a, B, R, T, K, E>,
     >
     where
@@ -160,23 +182,50 @@ where
     fn start<'a>(&'a self, input: B::In, at: Place, cx: Cx<'a, E>, local: &mut Local<'a, E>) -> Self::State<'a> {
         let at = self.enter(at).with_attempt(1);
         let kept = self.policy.retry.keep(&input, cx);
-        let mark = cx.env.trace().mark(|| cx.now());
-        let body = self.body.start(input, at, cx, local);
-        StepState { kept, tally: Default::default(), phase: Phase::Try { body, timer: Alarm::Off, mark } }
+        let now = Self::moment(cx);
+        if <E::Store as Durability>::REPLAYS
+            && let Some(proof) = K::replayed(at, local)
+        {
+            let loading = K::load(proof, self.key, at, local);
+            if let Some(out) = K::loaded(&loading) {
+                let ended = Self::ended::<E>(at, now, &Default::default(), &local.run);
+                Record::<B::In, B::Out, B::Error>::replayed(cx.env.trace(), &mut local.log, ended, Some(&input), out);
+            }
+            let phase = Phase::Load(loading);
+            return StepState { kept, tally: Default::default(), visit: Default::default(), phase };
+        }
+        let (visit, phase) = match self.before(at, now, local) {
+            Some(over) => (Default::default(), Phase::Refused(over)),
+            None => {
+                let visit = self.visit(at, cx, local);
+                let mark = self.begun(Some(&input), at, &visit, now, cx, local);
+                let body = Self::within(&mark, cx, || self.body.start(input, at, cx, local));
+                (visit, Phase::Try { body, timer: Alarm::Off, mark, tab: Default::default() })
+            }
+        };
+        StepState { kept, tally: Default::default(), visit, phase }
     }
 
     #[inline(always)]
     fn resume<'a>(&'a self, proof: Self::Proof, at: Place, cx: Cx<'a, E>, local: &mut Local<'a, E>) -> Self::State<'a> {
         let at = self.enter(at).with_attempt(1);
         let kept = self.policy.retry.keep_nothing(cx);
-        let phase = match proof {
-            StepProof::Output(proof) => Phase::Load(K::load(proof, self.key, at, local)),
+        let (visit, phase) = match proof {
+            StepProof::Output(proof) => (Default::default(), Phase::Load(K::load(proof, self.key, at, local))),
             StepProof::Body(proof) => {
-                let mark = cx.env.trace().mark(|| cx.now());
-                Phase::Try { body: self.body.resume(proof, at, cx, local), timer: Alarm::Off, mark }
+                let now = Self::moment(cx);
+                match self.before(at, now, local) {
+                    Some(over) => (Default::default(), Phase::Refused(over)),
+                    None => {
+                        let visit = self.visit(at, cx, local);
+                        let mark = self.begun(None, at, &visit, now, cx, local);
+                        let body = Self::within(&mark, cx, || self.body.resume(proof, at, cx, local));
+                        (visit, Phase::Try { body, timer: Alarm::Off, mark, tab: Default::default() })
+                    }
+                }
             }
         };
-        StepState { kept, tally: Default::default(), phase }
+        StepState { kept, tally: Default::default(), visit, phase }
     }
 
     #[inline(always)]
@@ -188,70 +237,12 @@ where
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
     ) -> Poll<Result<B::Out, StopOf<B, E>>> {
-        let at = self.enter(at);
-        loop {
-            let StateProj { kept, tally, mut phase } = state.as_mut().project();
-            match phase.as_mut().project() {
-                PhaseProj::Try { mut body, timer, mark } => {
-                    let at = at.with_attempt(R::attempt(*tally));
-                    let polled = match *timer {
-                        Alarm::Over(_) => Poll::Pending,
-                        _ => self.body.poll(body.as_mut(), at, cx, local, task),
-                    };
-                    let ended = match polled {
-                        Poll::Ready(ended) => ended,
-                        Poll::Pending if !T::LIMITED => return Poll::Pending,
-                        Poll::Pending => Err(ready!(self.poll_timer(body, timer, at, cx, local, task))),
-                    };
-                    let stop = match ended {
-                        Ok(out) => {
-                            if K::NODES != 0 {
-                                cx.env.trace().succeeded(&mut local.log, at, *mark, || cx.now());
-                            }
-                            match K::save(self.key, at, local, &out) {
-                                Begun::Done(Ok(())) => return Poll::Ready(Ok(out)),
-                                Begun::Done(Err(fault)) => {
-                                    return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at))));
-                                }
-                                Begun::Pending(write) => phase.set(Phase::Save(K::saving(out, write))),
-                            }
-                            continue;
-                        }
-                        Err(stop) => stop,
-                    };
-                    match self.failed(stop, tally, *mark, at, cx, local) {
-                        Ok(wait) => phase.set(Phase::Wait(wait)),
-                        Err(stop) => return Poll::Ready(Err(stop)),
-                    }
-                }
-                PhaseProj::Wait(wait) => {
-                    ready!(wait.poll(task));
-                    match self.policy.retry.clear(kept, &self.body, at, cx, local) {
-                        Begun::Done(Ok(())) => {
-                            let again = ready!(self.again(kept, at.with_attempt(R::attempt(*tally)), cx, local));
-                            phase.set(again);
-                        }
-                        Begun::Done(Err(fault)) => return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at)))),
-                        Begun::Pending(clearing) => phase.set(Phase::Clear(clearing)),
-                    }
-                }
-                PhaseProj::Clear(clearing) => {
-                    if let Err(fault) = ready!(R::poll_clear(clearing, local, task)) {
-                        return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at))));
-                    }
-                    let again = ready!(self.again(kept, at.with_attempt(R::attempt(*tally)), cx, local));
-                    phase.set(again);
-                }
-                PhaseProj::Save(saving) => {
-                    let at = at.with_attempt(R::attempt(*tally));
-                    return K::poll_save(saving, local, task).map_err(|fault| Stop::Halt(E::Detail::stop(fault, at)));
-                }
-                PhaseProj::Load(loading) => {
-                    let at = at.with_attempt(1);
-                    return K::poll_load(loading, local, task).map_err(|fault| Stop::Halt(E::Detail::stop(fault, at)));
-                }
-            }
+        if K::NODES == 0 || !<E::Trace as Tracer>::ENABLED {
+            return self.go_on(state, at, cx, local, task);
         }
+        let ended = ready!(self.go_on(state.as_mut(), at, cx, local, task));
+        cx.env.trace().left(state.project().visit, ended.is_ok());
+        Poll::Ready(ended)
     }
 
     #[inline]
@@ -263,29 +254,153 @@ where
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
     ) -> Poll<Option<StopOf<Self, E>>> {
-        let StateProj { tally, phase, .. } = state.project();
+        let StateProj { tally, mut phase, .. } = state.project();
         let at = self.enter(at).with_attempt(R::attempt(*tally));
-        match phase.project() {
-            PhaseProj::Try { body, mark, .. } => {
+        match phase.as_mut().project() {
+            PhaseProj::Try { body, mark, tab, .. } => {
                 let mut kept_back = ready!(self.body.drain(body, at, cx, local, task));
                 if let Some(Stop::Halt(halt)) = &mut kept_back {
                     E::Detail::place(halt, at);
                 }
+                let (mut mark, mut tab) = (core::mem::take(mark), core::mem::take(tab));
+                if let Some(gone) = E::Budget::gone() {
+                    phase.set(Phase::Gone(gone));
+                }
                 if K::NODES != 0 {
-                    cx.env.trace().cut_short(&mut local.log, at, *mark, || cx.now());
+                    E::Budget::polled(&mut local.book, &mut tab);
+                    let ended = Self::ended::<E>(at, Self::moment(cx), &tab, &local.run);
+                    Record::<B::In, B::Out, B::Error>::cut_short(cx.env.trace(), &mut local.log, ended, &mut mark);
                 }
                 Poll::Ready(kept_back)
             }
-            PhaseProj::Save(saving) => K::poll_save(saving, local, task)
+            PhaseProj::Save { saving, .. } => K::poll_save(saving, local, task)
                 .map(|saved| saved.err().map(|fault| Stop::Halt(E::Detail::stop(fault, at)))),
             PhaseProj::Clear(clearing) => R::poll_clear(clearing, local, task)
                 .map(|cleared| cleared.err().map(|fault| Stop::Halt(E::Detail::stop(fault, at)))),
-            PhaseProj::Wait(_) | PhaseProj::Load(_) => Poll::Ready(None),
+            PhaseProj::Wait(_) | PhaseProj::Load(_) | PhaseProj::Refused(_) | PhaseProj::Gone(_) => Poll::Ready(None),
         }
     }
 }
 
 impl<B, R, T, K> Step<B, Policy<R, T, K>> {
+    /// Goes on until there is something to wait for, or an end.
+    #[inline(always)]
+    fn go_on<'a, E>(
+        &'a self,
+        mut state: Pin<&mut <Self as Exec<E>>::State<'a>>,
+        at: Place,
+        cx: Cx<'a, E>,
+        local: &mut Local<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<Result<B::Out, StopOf<B, E>>>
+    where
+        E: Env<Trace: Record<B::In, B::Out, B::Error>, Detail: Explain<B::Error, E>>,
+        B: Exec<E>,
+        R: Retries<B::In, B::Error, E>,
+        T: Limit<E>,
+        K: Role + Keep<B::Out, E>,
+    {
+        let at = self.enter(at);
+        loop {
+            let StateProj { kept, tally, visit, mut phase } = state.as_mut().project();
+            match phase.as_mut().project() {
+                PhaseProj::Try { mut body, timer, mark, tab } => {
+                    let at = at.with_attempt(R::attempt(*tally));
+                    let polled = match *timer {
+                        Alarm::Over(_) => Poll::Pending,
+                        // Not even a closure where nobody has to be around: the compiler would call it.
+                        _ if K::NODES == 0 || !<E::Trace as Tracer>::ENABLED => {
+                            self.body.poll(body.as_mut(), at, cx, local, task)
+                        }
+                        _ => cx.env.trace().within(mark, || self.body.poll(body.as_mut(), at, cx, local, task)),
+                    };
+                    if K::NODES != 0 {
+                        E::Budget::polled(&mut local.book, tab);
+                    }
+                    let ended = match polled {
+                        Poll::Ready(ended) => ended,
+                        Poll::Pending if !T::LIMITED => return Poll::Pending,
+                        Poll::Pending => Err(ready!(self.poll_timer(body, timer, at, cx, local, task))),
+                    };
+                    let stop = match ended {
+                        Ok(out) => {
+                            let mut over = None;
+                            let now = Self::moment(cx);
+                            if K::NODES != 0 {
+                                let ended = Self::ended::<E>(at, now, tab, &local.run);
+                                Record::<B::In, B::Out, B::Error>::succeeded(
+                                    cx.env.trace(),
+                                    &mut local.log,
+                                    ended,
+                                    mark,
+                                    &out,
+                                );
+                                // What it yields is paid for, so it is kept before the run stops for it.
+                                over = E::Budget::succeeded(&mut local.book, tab, at.scope, now);
+                            }
+                            match self.save(&out, at, now, local) {
+                                Begun::Done(Ok(())) => return Poll::Ready(Self::paid::<E>(out, over, at)),
+                                Begun::Done(Err(fault)) => {
+                                    return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at))));
+                                }
+                                Begun::Pending(write) => phase.set(Phase::Save { saving: K::saving(out, write), over }),
+                            }
+                            continue;
+                        }
+                        Err(stop) => stop,
+                    };
+                    let (mut mark, mut tab) = (core::mem::take(mark), core::mem::take(tab));
+                    if let Some(gone) = E::Budget::gone() {
+                        // What its future still held is booked as it is dropped, and is of this attempt.
+                        phase.set(Phase::Gone(gone));
+                        if K::NODES != 0 {
+                            E::Budget::polled(&mut local.book, &mut tab);
+                        }
+                    }
+                    match self.failed(stop, tally, &mut mark, &mut tab, at, cx, local) {
+                        Ok(wait) => phase.set(Phase::Wait(wait)),
+                        Err(stop) => return Poll::Ready(Err(stop)),
+                    }
+                }
+                PhaseProj::Wait(wait) => {
+                    ready!(wait.poll(task));
+                    match self.policy.retry.clear(kept, &self.body, at, cx, local) {
+                        Begun::Done(Ok(())) => {
+                            let again = ready!(self.again(kept, visit, at.with_attempt(R::attempt(*tally)), cx, local));
+                            phase.set(again);
+                        }
+                        Begun::Done(Err(fault)) => return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at)))),
+                        Begun::Pending(clearing) => phase.set(Phase::Clear(clearing)),
+                    }
+                }
+                PhaseProj::Clear(clearing) => {
+                    if let Err(fault) = ready!(R::poll_clear(clearing, local, task)) {
+                        return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at))));
+                    }
+                    let again = ready!(self.again(kept, visit, at.with_attempt(R::attempt(*tally)), cx, local));
+                    phase.set(again);
+                }
+                PhaseProj::Save { saving, over } => {
+                    let at = at.with_attempt(R::attempt(*tally));
+                    return Poll::Ready(match ready!(K::poll_save(saving, local, task)) {
+                        Ok(out) => Self::paid::<E>(out, *over, at),
+                        Err(fault) => Err(Stop::Halt(E::Detail::stop(fault, at))),
+                    });
+                }
+                PhaseProj::Refused(over) => {
+                    let at = at.with_attempt(R::attempt(*tally));
+                    return Poll::Ready(Err(Stop::Halt(E::Detail::stop(*over, at))));
+                }
+                // It is left again before anybody can look.
+                PhaseProj::Gone(_) => return Poll::Pending,
+                PhaseProj::Load(loading) => {
+                    let at = at.with_attempt(1);
+                    return K::poll_load(loading, local, task).map_err(|fault| Stop::Halt(E::Detail::stop(fault, at)));
+                }
+            }
+        }
+    }
+
     /// The place as the body sees it.
     #[inline(always)]
     fn enter(&self, at: Place) -> Place
@@ -293,6 +408,112 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
         K: Role,
     {
         if K::NODES == 0 { at } else { at.with_id(self.id, self.key) }
+    }
+
+    /// Tells the observers that the node is come to; a layer has nothing to tell.
+    #[inline(always)]
+    fn visit<E: Env>(&self, at: Place, cx: Cx<'_, E>, local: &mut Local<'_, E>) -> <E::Trace as Tracer>::Visit
+    where
+        K: Role,
+    {
+        if K::NODES == 0 {
+            return Default::default();
+        }
+        cx.env.trace().visit(&mut local.log, Attempt::new(E::Detail::id(&local.run), at))
+    }
+
+    /// Tells the observers that an attempt begins; one at what a layer is around is none.
+    #[inline(always)]
+    fn begun<E>(
+        &self,
+        input: Option<&B::In>,
+        at: Place,
+        visit: &<E::Trace as Tracer>::Visit,
+        now: Duration,
+        cx: Cx<'_, E>,
+        local: &mut Local<'_, E>,
+    ) -> <E::Trace as Tracer>::Mark
+    where
+        B: Node,
+        E: Env<Trace: Record<B::In, B::Out, B::Error>>,
+        K: Role,
+    {
+        if K::NODES == 0 {
+            return Default::default();
+        }
+        let attempt = Attempt::new(E::Detail::id(&local.run), at);
+        Record::<B::In, B::Out, B::Error>::started(cx.env.trace(), &mut local.log, attempt, visit, now, input)
+    }
+
+    /// The time at the beginning or the end of an attempt; one at what a layer is around is none.
+    #[inline(always)]
+    fn moment<E: Env>(cx: Cx<'_, E>) -> Duration
+    where
+        K: Role,
+    {
+        if K::NODES == 0 { Duration::ZERO } else { cx.moment() }
+    }
+
+    /// Goes on with an attempt; the observers that have to be around it are.
+    #[inline(always)]
+    fn within<E: Env, Done>(mark: &<E::Trace as Tracer>::Mark, cx: Cx<'_, E>, poll: impl FnOnce() -> Done) -> Done
+    where
+        K: Role,
+    {
+        if K::NODES == 0 || !<E::Trace as Tracer>::ENABLED { poll() } else { cx.env.trace().within(mark, poll) }
+    }
+
+    /// What the observers are told of the end of any attempt.
+    #[inline(always)]
+    fn ended<'l, E: Env>(
+        at: Place,
+        now: Duration,
+        tab: &<E::Budget as Meter>::Tab,
+        run: &'l <E::Detail as Detail>::Run,
+    ) -> Ended<'l> {
+        Ended::new(Attempt::new(E::Detail::id(run), at), now, E::Budget::tab(tab))
+    }
+
+    /// Whether the budget forbids an attempt to begin; a layer has none to forbid.
+    #[inline(always)]
+    fn before<E: Env>(&self, at: Place, now: Duration, local: &mut Local<'_, E>) -> Option<<E::Budget as Meter>::Over>
+    where
+        K: Role,
+    {
+        if K::NODES == 0 { None } else { E::Budget::before(&mut local.book, at.scope, now) }
+    }
+
+    /// Saves the output, and what was spent with it.
+    #[inline(always)]
+    fn save<'a, E>(
+        &self,
+        out: &B::Out,
+        at: Place,
+        now: Duration,
+        local: &mut Local<'a, E>,
+    ) -> Begun<Result<(), FaultOf<E>>, K::Writing<'a>>
+    where
+        B: Node,
+        E: Env,
+        K: Role + Keep<B::Out, E>,
+    {
+        if !E::Budget::METERED || !E::Store::DURABLE || K::NODES == 0 || !(K::STORED || at.last) {
+            return K::save(self.key, at, local, out, &[]);
+        }
+        let ledger = E::Budget::bytes(&local.book, now);
+        K::save(self.key, at, local, out, ledger.as_ref())
+    }
+
+    /// The output, unless the run has to stop for what it spent.
+    #[inline(always)]
+    fn paid<E: Env>(out: B::Out, over: Option<<E::Budget as Meter>::Over>, at: Place) -> Result<B::Out, StopOf<B, E>>
+    where
+        B: Node,
+    {
+        match over {
+            None => Ok(out),
+            Some(over) => Err(Stop::Halt(E::Detail::stop(over, at))),
+        }
     }
 
     /// Arms the timer where there is one to arm, waits for it, and then for what the body is saving.
@@ -334,21 +555,29 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
 
     /// Says what a failure means, writes it down, and begins the wait for another attempt if there is to be one.
     #[cold]
+    #[allow(clippy::too_many_arguments, reason = "what an attempt leaves behind, in its parts")]
     fn failed<'a, E>(
         &self,
         mut stop: StopOf<B, E>,
         tally: &mut R::Tally,
-        mark: <E::Trace as Tracer>::Mark,
+        mark: &mut <E::Trace as Tracer>::Mark,
+        tab: &mut <E::Budget as Meter>::Tab,
         at: Place,
         cx: Cx<'a, E>,
         local: &mut Local<'a, E>,
     ) -> Result<R::Wait<'a>, StopOf<B, E>>
     where
         B: Node,
-        E: Env<Trace: Record<B::Error>, Detail: Explain<B::Error, E>>,
+        E: Env<Trace: Record<B::In, B::Out, B::Error>, Detail: Explain<B::Error, E>>,
         R: Retries<B::In, B::Error, E>,
         K: Role,
     {
+        if K::NODES != 0
+            && let Some(over) = E::Budget::failed(&mut local.book, tab)
+        {
+            // It was refused what it wanted to spend, whatever it made of that.
+            stop = Stop::Halt(E::Detail::stop(over, at));
+        }
         match &mut stop {
             // Around a chain, the node inside has said it already.
             Stop::Error(error, info) if K::NODES != 0 => *info = E::Detail::explain(error, at, cx, local),
@@ -357,11 +586,16 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
         }
         if K::NODES != 0 {
             let class = E::Detail::class(&stop);
+            let told;
             let why = match &stop {
                 Stop::Error(error, _) => Reason::Error(error),
-                Stop::Halt(halt) => Reason::Halt(halt),
+                Stop::Halt(halt) => {
+                    told = E::Detail::told(halt, &local.run);
+                    Reason::Halt(&told)
+                }
             };
-            cx.env.trace().failed(&mut local.log, at, mark, || cx.now(), class, why);
+            let ended = Self::ended::<E>(at, Self::moment(cx), tab, &local.run);
+            Record::<B::In, B::Out, B::Error>::failed(cx.env.trace(), &mut local.log, ended, mark, class, why);
         }
         match self.policy.retry.again(tally, &stop, at, cx, local) {
             Some(wait) => Ok(wait),
@@ -375,23 +609,35 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
     fn again<'a, E>(
         &'a self,
         kept: &R::Kept,
+        visit: &<E::Trace as Tracer>::Visit,
         at: Place,
         cx: Cx<'a, E>,
         local: &mut Local<'a, E>,
     ) -> Poll<PhaseOf<'a, B, R, T, K, E>>
     where
-        E: Env,
+        E: Env<Trace: Record<B::In, B::Out, B::Error>>,
         B: Exec<E>,
         R: Retries<B::In, B::Error, E>,
         T: Limit<E>,
         K: Role + Keep<B::Out, E>,
     {
-        let mark = cx.env.trace().mark(|| cx.now());
-        let body = match (self.body.resumable(at, local), R::input(kept)) {
-            (Some(proof), _) => self.body.resume(proof, at, cx, local),
-            (None, Some(input)) => self.body.start(input, at, cx, local),
+        let now = Self::moment(cx);
+        if let Some(over) = self.before(at, now, local) {
+            return Poll::Ready(Phase::Refused(over));
+        }
+        let (mark, body) = match (self.body.resumable(at, local), R::input(kept)) {
+            (Some(proof), _) => {
+                let mark = self.begun(None, at, visit, now, cx, local);
+                let body = Self::within(&mark, cx, || self.body.resume(proof, at, cx, local));
+                (mark, body)
+            }
+            (None, Some(input)) => {
+                let mark = self.begun(Some(&input), at, visit, now, cx, local);
+                let body = Self::within(&mark, cx, || self.body.start(input, at, cx, local));
+                (mark, body)
+            }
             (None, None) => return Poll::Pending,
         };
-        Poll::Ready(Phase::Try { body, timer: Alarm::Off, mark })
+        Poll::Ready(Phase::Try { body, timer: Alarm::Off, mark, tab: Default::default() })
     }
 }

@@ -4,11 +4,14 @@ use core::fmt;
 
 use super::{caps::Caps, run::Runner};
 use crate::{
+    budget::{Accounts, AccountsError, Budget, EmptyBudget, INNER_BUDGETS_MAX, ModelName, Pricing},
+    clock::Now,
     describe::{Description, fingerprint},
-    exec::{Env, Exec, Full, Node, NodeInfo},
+    exec::{Env, Exec, Full, Node, NodeInfo, Walk},
     failure::FirstOf,
     into_node::{Itself, Piece},
-    observe::Tracer,
+    meter::{Meter, Metering, NoBudget},
+    observe::{Both, Hooked, Tracer},
     pipeline::Sealed,
     policy::PolicyMap,
     store::{Durability, Durable, Persist, Store},
@@ -78,37 +81,44 @@ impl Runner<(), Caps> {
                 clock: crate::clock::TokioClock,
                 context: super::caps::NoContext,
                 classifier: crate::failure::ByFailure,
-                trace: crate::observe::ListTrace,
+                trace: Both(crate::observe::ListTrace, crate::observe::NoTrace),
                 detail: Full,
+                budget: Metering::new(NoBudget.into_accounts()),
             },
         }
     }
 }
 
-impl<N, S, P, K, X, L, T, D> Builder<N, Caps<S, P, K, X, L, T, D>> {
+impl<N, S, P, K, X, L, T, D, H, B> Builder<N, Caps<S, P, K, X, L, T, D, H, B>> {
     /// Keeps checkpoints in `store`, in place of what was there.
-    pub fn with_store<To: Store>(self, store: To) -> Builder<N, Caps<Durable<To>, P, K, X, L, T, Full>> {
-        let Caps { policy, clock, context, classifier, trace, .. } = self.env;
-        let env = Caps { store: Durable(store), policy, clock, context, classifier, trace, detail: Full };
+    pub fn with_store<To: Store>(self, store: To) -> Builder<N, Caps<Durable<To>, P, K, X, L, T, Full, H, B>> {
+        let Caps { policy, clock, context, classifier, trace, budget, .. } = self.env;
+        let env = Caps { store: Durable(store), policy, clock, context, classifier, trace, detail: Full, budget };
         Builder { node: self.node, env }
     }
 
     /// Tries failures again as `policies` says, where a node does not say otherwise. It needs a clock.
-    pub fn with_policies(self, policy: PolicyMap) -> Builder<N, Caps<S, PolicyMap, K, X, L, T, Full>> {
-        let Caps { store, clock, context, classifier, trace, .. } = self.env;
-        Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail: Full } }
+    pub fn with_policies(self, policy: PolicyMap) -> Builder<N, Caps<S, PolicyMap, K, X, L, T, Full, H, B>> {
+        let Caps { store, clock, context, classifier, trace, budget, .. } = self.env;
+        Builder {
+            node: self.node,
+            env: Caps { store, policy, clock, context, classifier, trace, detail: Full, budget },
+        }
     }
 
     /// Takes time from `clock`, in place of the clock that was there.
-    pub fn with_clock<To: crate::clock::Clock>(self, clock: To) -> Builder<N, Caps<S, P, To, X, L, T, Full>> {
-        let Caps { store, policy, context, classifier, trace, .. } = self.env;
-        Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail: Full } }
+    pub fn with_clock<To: crate::clock::Clock>(self, clock: To) -> Builder<N, Caps<S, P, To, X, L, T, Full, H, B>> {
+        let Caps { store, policy, context, classifier, trace, budget, .. } = self.env;
+        Builder {
+            node: self.node,
+            env: Caps { store, policy, clock, context, classifier, trace, detail: Full, budget },
+        }
     }
 
     /// Lends `context` to every node that takes a [`NodeCx`](crate::NodeCx).
-    pub fn with_context<To>(self, context: To) -> Builder<N, Caps<S, P, K, To, L, T, D>> {
-        let Caps { store, policy, clock, classifier, trace, detail, .. } = self.env;
-        Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail } }
+    pub fn with_context<To>(self, context: To) -> Builder<N, Caps<S, P, K, To, L, T, D, H, B>> {
+        let Caps { store, policy, clock, classifier, trace, detail, budget, .. } = self.env;
+        Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail, budget } }
     }
 
     /// Asks `classifier` what a failure means, after those given before and before the error's own
@@ -124,22 +134,151 @@ impl<N, S, P, K, X, L, T, D> Builder<N, Caps<S, P, K, X, L, T, D>> {
     ///     .with_classifier(|_: &AppError, at: &FailedAttempt<'_>| (at.node == "fetch").then_some(FailureClass::Recoverable));
     /// # let _ = builder;
     /// ```
-    pub fn with_classifier<To>(self, classifier: To) -> Builder<N, Caps<S, P, K, X, FirstOf<L, To>, T, Full>> {
-        let Caps { store, policy, clock, context, classifier: before, trace, .. } = self.env;
+    pub fn with_classifier<To>(self, classifier: To) -> Builder<N, Caps<S, P, K, X, FirstOf<L, To>, T, Full, H, B>> {
+        let Caps { store, policy, clock, context, classifier: before, trace, budget, .. } = self.env;
         let classifier = FirstOf(before, classifier);
-        Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail: Full } }
+        Builder {
+            node: self.node,
+            env: Caps { store, policy, clock, context, classifier, trace, detail: Full, budget },
+        }
     }
 
-    /// Writes down what happens with `trace`, in place of what was there: `ListTrace`, or [`NoTrace`](crate::NoTrace) for nothing.
-    pub fn with_trace<To: Tracer>(self, trace: To) -> Builder<N, Caps<S, P, K, X, L, To, Full>> {
-        let Caps { store, policy, clock, context, classifier, .. } = self.env;
-        Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail: Full } }
+    /// Writes down what happens with `trace`, in place of the trace that was there: `ListTrace`, or [`NoTrace`](crate::NoTrace)
+    /// for nothing.
+    pub fn with_trace<To: Tracer>(self, trace: To) -> Builder<N, Caps<S, P, K, X, L, To, Full, H, B>> {
+        let Caps { store, policy, clock, context, classifier, trace: Both(_, others), budget, .. } = self.env;
+        let trace = Both(trace, others);
+        Builder {
+            node: self.node,
+            env: Caps { store, policy, clock, context, classifier, trace, detail: Full, budget },
+        }
+    }
+
+    /// Calls `hooks` at the start, the success and the failure of each attempt, after those given before: one implementation of
+    /// [`Hooks`](crate::Hooks), or a tuple of several.
+    pub fn with_hooks<To>(self, hooks: To) -> Builder<N, Caps<S, P, K, X, L, T, Full, Both<H, Hooked<To>>, B>> {
+        let Caps { store, policy, clock, context, classifier, trace: Both(trace, others), budget, .. } = self.env;
+        let trace = Both(trace, Both(others, Hooked(hooks)));
+        Builder {
+            node: self.node,
+            env: Caps { store, policy, clock, context, classifier, trace, detail: Full, budget },
+        }
+    }
+
+    /// Limits what a run may spend, in place of the budget that was there, and keeps account of it: of tokens, money and time.
+    ///
+    /// Prices are those of [`Pricing::known`] unless [`with_pricing`](Self::with_pricing) says otherwise. What was spent is kept with
+    /// the checkpoints, so that a resumed run goes on from it. A budget of a part of a pipeline: [`Pipeline::budget`](crate::Pipeline::budget).
+    pub fn with_budget(self, budget: Budget) -> Builder<N, Caps<S, P, K, X, L, T, Full, H, Metering>>
+    where
+        B: Account,
+    {
+        self.account(|accounts| accounts.set_budget(budget))
+    }
+
+    /// Prices what nodes use by this table, in place of the one that was there, and keeps account of it.
+    pub fn with_pricing(self, pricing: Pricing) -> Builder<N, Caps<S, P, K, X, L, T, Full, H, Metering>>
+    where
+        B: Account,
+    {
+        self.account(|accounts| accounts.set_pricing(pricing))
+    }
+
+    /// Offers the model `to` in place of `from`, once the share `at` (from 0 to 1) of the budget's money is spent:
+    /// [`NodeCx::model`](crate::NodeCx::model) says which. Several rules follow each other. What is booked is the model that a node
+    /// reports, not the one that it was offered.
+    ///
+    /// ```
+    /// # use stroma::{Budget, Runner, Usd, node};
+    /// # #[derive(Debug)] struct AppError;
+    /// # impl std::fmt::Display for AppError { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("no") } }
+    /// # impl stroma::Failure for AppError {}
+    /// # async fn ask(x: u32) -> Result<u32, AppError> { Ok(x) }
+    /// let builder = Runner::quick(node("ask", ask))
+    ///     .with_budget(Budget::unlimited().cost(Usd::dollars(2)))
+    ///     .with_model_fallback("gpt-4.1", "gpt-4.1-mini", 0.8)
+    ///     .with_model_fallback("gpt-4.1-mini", "gpt-4.1-nano", 0.95);
+    /// assert!(builder.build().is_ok());
+    /// ```
+    pub fn with_model_fallback(
+        self,
+        from: impl Into<ModelName>,
+        to: impl Into<ModelName>,
+        at: f64,
+    ) -> Builder<N, Caps<S, P, K, X, L, T, Full, H, Metering>>
+    where
+        B: Account,
+    {
+        self.account(|accounts| accounts.fall_back(from.into(), to.into(), at))
+    }
+
+    fn account(self, change: impl FnOnce(&mut Accounts)) -> Builder<N, Caps<S, P, K, X, L, T, Full, H, Metering>>
+    where
+        B: Account,
+    {
+        let Caps { store, policy, clock, context, classifier, trace, budget, .. } = self.env;
+        let mut accounts = budget.into_accounts();
+        change(&mut accounts);
+        let budget = Metering::new(accounts);
+        Builder {
+            node: self.node,
+            env: Caps { store, policy, clock, context, classifier, trace, detail: Full, budget },
+        }
+    }
+
+    /// Makes a `tracing` span of each run, of each node in it, and of each attempt at that, for whichever subscriber the program
+    /// has; [`spans`](crate::spans) says what is in them. Every error has to implement `Display`.
+    ///
+    /// ```
+    /// use stroma::{Runner, node};
+    /// # async fn double(x: u32) -> Result<u32, std::io::Error> { Ok(x * 2) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runner = Runner::quick(node("double", async |x: u32| {
+    ///     tracing::info!("doubling"); // In `run{run_id=..}:node{node="double"}:attempt{attempt=1}`.
+    ///     double(x).await
+    /// }))
+    /// .with_tracing()
+    /// .build()?;
+    /// assert_eq!(runner.run(3).await?.output, 6);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(feature = "tracing")]
+    pub fn with_tracing(self) -> Builder<N, Caps<S, P, K, X, L, T, Full, Both<H, crate::observe::Spans>, B>> {
+        let Caps { store, policy, clock, context, classifier, trace: Both(trace, others), budget, .. } = self.env;
+        let trace = Both(trace, Both(others, crate::observe::Spans));
+        Builder {
+            node: self.node,
+            env: Caps { store, policy, clock, context, classifier, trace, detail: Full, budget },
+        }
     }
 
     /// Yields [`Completed`](super::Completed) or [`Halted`](super::Halted) in place of the bare output or error.
-    pub fn with_report(self) -> Builder<N, Caps<S, P, K, X, L, T, Full>> {
-        let Caps { store, policy, clock, context, classifier, trace, .. } = self.env;
-        Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail: Full } }
+    pub fn with_report(self) -> Builder<N, Caps<S, P, K, X, L, T, Full, H, B>> {
+        let Caps { store, policy, clock, context, classifier, trace, budget, .. } = self.env;
+        Builder {
+            node: self.node,
+            env: Caps { store, policy, clock, context, classifier, trace, detail: Full, budget },
+        }
+    }
+}
+
+/// The account of a builder: none, or one.
+pub trait Account {
+    /// One, without limits where there was none.
+    fn into_accounts(self) -> Accounts;
+}
+
+impl Account for NoBudget {
+    fn into_accounts(self) -> Accounts {
+        Accounts::new(Budget::unlimited()).pricing(Pricing::known())
+    }
+}
+
+impl Account for Metering {
+    fn into_accounts(self) -> Accounts {
+        Self::into_accounts(self)
     }
 }
 
@@ -176,6 +315,11 @@ where
         {
             return Err(BuildError::TooFewSlots { slots, needed });
         }
+        env.budget().check()?;
+        let timed = check_budgets(&node)? || env.budget().is_timed();
+        if timed && !E::Clock::TICKS {
+            return Err(BuildError::NoClock);
+        }
         let shape = fingerprint(&node);
         Ok(Runner { node, env, shape })
     }
@@ -190,7 +334,8 @@ impl<N, E> Builder<N, E> {
     ///
     /// # Errors
     /// When an id is empty, over-long, doubled or has a control character in it, or when the pipeline has more nodes than a run
-    /// of the store has slots.
+    /// of the store has slots, or when a budget allows nothing, a fallback rule makes no sense, or there is no clock for a limit of
+    /// time.
     pub fn build<B>(self) -> Result<Runner<N, E>, BuildError>
     where
         Self: Itself<It = B>,
@@ -209,6 +354,33 @@ fn check_ids<N: Node>(node: &Sealed<N>) -> Result<(), BuildError> {
         position += 1;
     });
     wrong.map_or(Ok(()), Err)
+}
+
+/// Whether the budgets of parts allow anything and a ledger has room for them; yields whether one of them limits time.
+fn check_budgets<N: Node>(node: &Sealed<N>) -> Result<bool, BuildError> {
+    struct Budgets {
+        count: usize,
+        timed: bool,
+        empty: Option<EmptyBudget>,
+    }
+    impl Walk for Budgets {
+        fn node(&mut self, _: NodeInfo) {}
+
+        fn budget(&mut self, budget: &Budget) {
+            self.count += 1;
+            self.timed |= budget.time_limit().is_some();
+            self.empty = self.empty.or(budget.check().err());
+        }
+    }
+    let mut budgets = Budgets { count: 0, timed: false, empty: None };
+    node.node.walk(&mut budgets);
+    if let Some(empty) = budgets.empty {
+        return Err(BuildError::Accounts(empty.into()));
+    }
+    if budgets.count > INNER_BUDGETS_MAX {
+        return Err(BuildError::TooManyBudgets { count: budgets.count });
+    }
+    Ok(budgets.timed)
 }
 
 fn check_id(id: &'static str, position: usize) -> Option<BuildError> {
@@ -296,4 +468,18 @@ pub enum BuildError {
         /// How many are needed.
         needed: usize,
     },
+    /// The budget allows nothing, or a fallback rule makes no sense.
+    #[error(transparent)]
+    Accounts(#[from] AccountsError),
+    /// More parts of the pipeline have a budget than a ledger has room for.
+    #[error(
+        "{count} parts of the pipeline have a budget of their own, and there is room for {INNER_BUDGETS_MAX}: give fewer one"
+    )]
+    TooManyBudgets {
+        /// How many have one.
+        count: usize,
+    },
+    /// Time is limited, and the runner has no clock.
+    #[error("the budget limits time, and this runner has no clock: give it one with `with_clock`")]
+    NoClock,
 }

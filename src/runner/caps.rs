@@ -5,53 +5,71 @@ use crate::{
     exec::{Bare, Detail, Env, Stops},
     failure::ByFailure,
     layer::NoRetry,
-    observe::{NoTrace, Tracer},
+    meter::{Meter, NoBudget},
+    observe::{Both, NoTrace, Tracer},
     store::{Durability, NoStore},
 };
 
-/// What a runner can do: store `S`, policy `P`, clock `K`, context `X`, classifier `L`, trace `T`, and what is known of a run,
-/// `D`. Nothing is switched on by default.
+/// What a runner can do: store `S`, policy `P`, clock `K`, context `X`, classifier `L`, trace `T`, what is known of a run, `D`,
+/// who else sees it, `H`, and its account, `B`. Nothing is switched on by default.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Caps<S = NoStore, P = NoRetry, K = NoClock, X = NoContext, L = ByFailure, T = NoTrace, D = Bare> {
+pub struct Caps<
+    S = NoStore,
+    P = NoRetry,
+    K = NoClock,
+    X = NoContext,
+    L = ByFailure,
+    T = NoTrace,
+    D = Bare,
+    H = NoTrace,
+    B = NoBudget,
+> {
     pub(crate) store: S,
     pub(crate) policy: P,
     pub(crate) clock: K,
     pub(crate) context: X,
     pub(crate) classifier: L,
-    pub(crate) trace: T,
+    pub(crate) trace: Both<T, H>,
     pub(crate) detail: D,
+    pub(crate) budget: B,
 }
 
 /// The context of a runner that was given none.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoContext;
 
-/// The environment of [`Runner::quick`](crate::Runner::quick), with a context of type `X`: the name to give in signatures.
+/// The environment of [`Runner::quick`](crate::Runner::quick), with a context of type `X` and a store `S`: the name to give in
+/// signatures.
 #[cfg(feature = "tokio")]
-pub type Quick<X = NoContext> = Caps<
-    crate::store::Durable<crate::store::HeapStore>,
+pub type Quick<X = NoContext, S = crate::store::HeapStore> = Caps<
+    crate::store::Durable<S>,
     crate::policy::PolicyMap,
     crate::clock::TokioClock,
     X,
     ByFailure,
     crate::observe::ListTrace,
     crate::exec::Full,
+    NoTrace,
+    crate::meter::Metering,
 >;
 
-impl<S, P, K, X, L, T, D> Env for Caps<S, P, K, X, L, T, D>
+impl<S, P, K, X, L, T, D, H, B> Env for Caps<S, P, K, X, L, T, D, H, B>
 where
     S: Durability,
     K: Now,
     T: Tracer,
-    D: Detail + Stops<S::Fault>,
+    H: Tracer,
+    D: Detail + Stops<S::Fault> + Stops<B::Over>,
+    B: Meter,
 {
     type Store = S;
     type Policy = P;
     type Classifier = L;
     type Clock = K;
-    type Trace = T;
+    type Trace = Both<T, H>;
     type Context = X;
     type Detail = D;
+    type Budget = B;
 
     #[inline(always)]
     fn store(&self) -> &S {
@@ -79,7 +97,12 @@ where
     }
 
     #[inline(always)]
-    fn trace(&self) -> &T {
+    fn trace(&self) -> &Both<T, H> {
         &self.trace
+    }
+
+    #[inline(always)]
+    fn budget(&self) -> &B {
+        &self.budget
     }
 }

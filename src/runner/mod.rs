@@ -3,6 +3,7 @@
 mod builder;
 mod caps;
 mod outcome;
+mod replay;
 mod run;
 
 pub use builder::{Build, BuildError, Builder};
@@ -10,4 +11,6 @@ pub use builder::{Build, BuildError, Builder};
 pub use caps::Quick;
 pub use caps::{Caps, NoContext};
 pub use outcome::{Cause, Completed, Halted};
+#[cfg(all(feature = "std", feature = "json"))]
+pub use replay::{Replay, ReplayEnv, ReplayError, Replayed};
 pub use run::{Resumable, Run, Runner};

@@ -2,10 +2,16 @@
 
 use core::{error::Error, fmt, time::Duration};
 
+#[cfg(feature = "json")]
+use crate::store::ReplayFault;
 use crate::{
-    exec::{Bare, Detail, Full, Halt, RunInfo, Stop, Why},
-    failure::FailureClass,
-    run::{Report, RunStatus, Spent},
+    budget::{BudgetExceeded, LedgerError, SpendError},
+    contract::{ContractViolation, Direction, Violation},
+    exec::{Bare, Detail, Full, RunInfo, Stop, Why},
+    failure::{Failure as _, FailureClass},
+    observe::Stopped,
+    report::{Report, RunStatus, Spent},
+    said::Said,
     store::{CheckpointError, NodeName, StoreError, StoreErrorKind, StoreFault},
     text::Words,
 };
@@ -64,6 +70,14 @@ pub enum Cause<E> {
     Cancelled,
     /// A node on tokio's pool panicked.
     Panicked(PanicMessage),
+    /// A value did not pass a check: `.require`, `.ensure`, `.validated` or a text that was to be JSON.
+    Contract(ContractViolation),
+    /// A limit of what the run, or a part of it, may spend is reached. What was yielded until then is kept.
+    Budget(BudgetExceeded),
+    /// Something that was spent cannot be booked: its model has no price where money is limited, or its count does not fit.
+    Account(SpendError),
+    /// What the run had spent before cannot be taken over.
+    Ledger(LedgerError),
     /// The store failed.
     Store(StoreError),
     /// A checkpoint cannot be taken over.
@@ -79,6 +93,9 @@ pub enum Cause<E> {
     },
     /// The pipeline has no node of the name given to `resume_from`.
     UnknownNode(NodeName),
+    /// The trace that is replayed cannot answer for the node.
+    #[cfg(feature = "json")]
+    Replay(ReplayFault),
 }
 
 /// What a panic said.
@@ -92,20 +109,43 @@ impl fmt::Display for PanicMessage {
 }
 
 impl<E> Cause<E> {
-    fn of(why: Why, fault: Option<StoreFault>, panic: Option<Words>) -> Self {
+    fn of(why: Why, fault: Option<StoreFault>, account: Option<SpendError>, said: Option<&Said>) -> Self {
         match (why, fault) {
             (Why::TimedOut { limit }, _) => Self::TimedOut { limit },
             (Why::Deadline { limit }, _) => Self::Deadline { limit },
             (Why::Cancelled, _) => Self::Cancelled,
-            (Why::Panicked, _) => Self::Panicked(PanicMessage(panic.unwrap_or_default())),
+            (Why::Budget | Why::Account, _) => match account {
+                Some(SpendError::Exceeded(exceeded)) => Self::Budget(exceeded),
+                // What is wrong is always noted where it arises.
+                other => Self::Account(other.unwrap_or(SpendError::Overflow)),
+            },
+            (Why::Store, Some(StoreFault::Ledger(error))) => Self::Ledger(error),
+            (Why::Panicked, _) => Self::Panicked(PanicMessage(match said {
+                #[cfg(feature = "tokio")]
+                Some(Said::Panic(words)) => words.clone(),
+                _ => Words::none(),
+            })),
+            (Why::BrokenInput, _) => Self::broken(Direction::Input, said),
+            (Why::BrokenOutput, _) => Self::broken(Direction::Output, said),
             (Why::Store, Some(StoreFault::Checkpoint(error))) => Self::Checkpoint(error),
             (Why::Store, Some(StoreFault::OtherInput)) => Self::OtherInput,
             (Why::Store, Some(StoreFault::OtherPipeline { stored, now })) => Self::OtherPipeline { stored, now },
             (Why::Store, Some(StoreFault::UnknownNode(id))) => Self::UnknownNode(id),
+            #[cfg(feature = "json")]
+            (Why::Store, Some(StoreFault::Replay(fault))) => Self::Replay(fault),
             (Why::Store, Some(StoreFault::Store(error))) => Self::Store(error),
             // A fault is always noted where it arises.
             (Why::Store, None) => Self::Store(StoreError::new(StoreErrorKind::Unavailable)),
         }
+    }
+
+    #[cold]
+    fn broken(direction: Direction, said: Option<&Said>) -> Self {
+        Self::Contract(match said {
+            Some(Said::Contract(broken)) => broken.clone(),
+            // Without a heap there is room for one, and it was of another node.
+            _ => ContractViolation::new(direction, Violation::new("no room was left to say why")),
+        })
     }
 
     /// What a stop means that is not a node's own error.
@@ -113,9 +153,10 @@ impl<E> Cause<E> {
         match self {
             // There is nothing to go on with, however long one waits.
             Self::Store(error) if error.kind() == StoreErrorKind::UnknownRun => FailureClass::Terminal,
-            Self::TimedOut { .. } | Self::Deadline { .. } | Self::Cancelled | Self::Store(_) => {
+            Self::TimedOut { .. } | Self::Deadline { .. } | Self::Cancelled | Self::Store(_) | Self::Budget(_) => {
                 FailureClass::Recoverable
             }
+            Self::Account(error) => error.class(),
             Self::Error(_) => FailureClass::Ambiguous,
             _ => FailureClass::Terminal,
         }
@@ -130,6 +171,10 @@ impl<E> fmt::Display for Cause<E> {
             Self::Deadline { limit } => write!(f, "it took longer than its deadline of {limit:?}, retries included"),
             Self::Cancelled => f.write_str("the node was cancelled with the runtime that it ran on"),
             Self::Panicked(message) => write!(f, "the node panicked on tokio's pool: {message}"),
+            Self::Contract(broken) => broken.fmt(f),
+            Self::Budget(exceeded) => write!(f, "the {} budget is used up", exceeded.dimension()),
+            Self::Account(_) => f.write_str("what was spent cannot be booked"),
+            Self::Ledger(_) => f.write_str("what the run spent before cannot be taken over"),
             Self::Store(_) => f.write_str("the store could not do its part"),
             Self::Checkpoint(_) => f.write_str("a checkpoint cannot be taken over"),
             Self::OtherInput => f.write_str("a run of this id was begun with another input"),
@@ -138,6 +183,24 @@ impl<E> fmt::Display for Cause<E> {
                 "the run was begun with a pipeline of other nodes (fingerprint {stored:016x}, this one is {now:016x})"
             ),
             Self::UnknownNode(id) => write!(f, "the pipeline has no node `{id}`"),
+            #[cfg(feature = "json")]
+            Self::Replay(_) => f.write_str("the replayed trace cannot answer for the node"),
+        }
+    }
+}
+
+/// A cause with the words of what it has in it.
+struct InFull<'a, E>(&'a Cause<E>);
+
+impl<E> fmt::Display for InFull<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Cause::Store(error) => write!(f, "{}: {error}", self.0),
+            Cause::Checkpoint(error) => write!(f, "{}: {error}", self.0),
+            Cause::Budget(exceeded) => write!(f, "{}: {exceeded}", self.0),
+            Cause::Account(error) => write!(f, "{}: {error}", self.0),
+            Cause::Ledger(error) => write!(f, "{}: {error}", self.0),
+            cause => cause.fmt(f),
         }
     }
 }
@@ -151,16 +214,26 @@ impl<E, T> Halted<E, T> {
                 "resume it with the pipeline that it was begun with (`.was(\"old id\")` on a renamed node), or `forget` it"
             }
             Cause::UnknownNode(_) => "`describe()` lists the ids",
+            #[cfg(feature = "json")]
+            Cause::Replay(_) => "it was not called; name it in `.live([..])` to call it",
             Cause::Checkpoint(CheckpointError { node: None, .. }) => {
                 "nothing was deleted; `forget` the run to begin it again"
             }
-            Cause::Checkpoint(_) => "nothing was deleted",
+            Cause::Checkpoint(_) | Cause::Ledger(_) => "nothing was deleted",
+            Cause::Budget(_) if self.durable => "raise it, then `resume` goes on from there",
+            Cause::Budget(_) => "raise it and run it again",
             Cause::Store(error) => match error.kind() {
                 StoreErrorKind::Busy { .. } | StoreErrorKind::UnknownRun => "nothing was run",
                 _ if self.node.is_none() => {
                     "nothing was run; once that is mended call again with the same id and input"
                 }
                 _ => "what was saved before stays; `resume` goes on from there",
+            },
+            Cause::Contract(broken) if self.durable => match broken.direction {
+                Direction::Input => {
+                    "mend what made it and `resume_from` that node, or mend the check and `resume`; another input wants another id"
+                }
+                Direction::Output => "mend the node and `resume_from` it, or mend the check and `resume`",
             },
             _ if !self.durable => match self.class {
                 FailureClass::Terminal => "the same run would fail again: mend the cause first",
@@ -190,8 +263,13 @@ impl<E: Error + 'static, T: fmt::Debug> Error for Halted<E, T> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.cause {
             Cause::Error(error) => Some(error),
+            Cause::Budget(exceeded) => Some(exceeded),
+            Cause::Account(error) => Some(error),
+            Cause::Ledger(error) => Some(error),
             Cause::Store(error) => Some(error),
             Cause::Checkpoint(error) => Some(error),
+            #[cfg(feature = "json")]
+            Cause::Replay(fault) => Some(fault),
             _ => None,
         }
     }
@@ -203,60 +281,96 @@ pub trait Outcomes<Out, Er, T>: Detail {
     type Ended;
 
     /// With an output.
-    fn completed(output: Out, run: &Self::Run, trace: T, now: Duration) -> Self::Ended;
+    fn completed(
+        output: Out,
+        run: &Self::Run,
+        trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
+        spent: Spent,
+    ) -> Self::Ended;
 
     /// Without one.
-    fn halted(stop: Stop<Er, Self>, run: &mut Self::Run, trace: T, now: Duration, store: StoreSays) -> Self::Ended;
+    fn halted(
+        stop: Stop<Er, Self>,
+        run: &mut Self::Run,
+        trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
+        spent: Spent,
+        last: Last,
+    ) -> Self::Ended;
 }
 
 impl<Out, Er, T> Outcomes<Out, Er, T> for Bare {
     type Ended = Result<Out, Er>;
 
     #[inline(always)]
-    fn completed(output: Out, (): &(), _: T, _: Duration) -> Result<Out, Er> {
+    fn completed(
+        output: Out,
+        (): &(),
+        trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
+        _: Spent,
+    ) -> Result<Out, Er> {
+        trace(None, None);
         Ok(output)
     }
 
     #[inline(always)]
-    fn halted(stop: Stop<Er, Self>, (): &mut (), _: T, _: Duration, _: StoreSays) -> Result<Out, Er> {
+    fn halted(
+        stop: Stop<Er, Self>,
+        (): &mut (),
+        trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
+        _: Spent,
+        _: Last,
+    ) -> Result<Out, Er> {
+        trace(None, None);
         match stop {
             Stop::Error(error, ()) => Err(error),
         }
     }
 }
 
-#[inline]
-fn report(run: &RunInfo, status: RunStatus, now: Duration) -> Report {
-    let spent = Spent { time: now.saturating_sub(run.started) };
-    Report { run_id: run.id, status, spent, restored: run.restored }
-}
-
 impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
     type Ended = Result<Completed<Out, T>, Halted<Er, T>>;
 
     #[inline]
-    fn completed(output: Out, run: &RunInfo, trace: T, now: Duration) -> Self::Ended {
+    fn completed(
+        output: Out,
+        run: &RunInfo,
+        trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
+        spent: Spent,
+    ) -> Self::Ended {
         let status = if run.resumed { RunStatus::Resumed } else { RunStatus::Completed };
-        Ok(Completed { output, report: report(run, status, now), trace })
+        let report = Report { run_id: run.id, status, spent, restored: run.restored };
+        let trace = trace(Some(&report), None);
+        Ok(Completed { output, report, trace })
     }
 
     #[cold]
-    fn halted(stop: Stop<Er, Self>, run: &mut RunInfo, trace: T, now: Duration, store: StoreSays) -> Self::Ended {
+    fn halted(
+        stop: Stop<Er, Self>,
+        run: &mut RunInfo,
+        trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
+        spent: Spent,
+        last: Last,
+    ) -> Self::Ended {
         let (info, cause) = match stop {
             Stop::Error(error, info) => (info, Cause::Error(error)),
-            Stop::Halt(Halt { why, info }) => (info, Cause::of(why, store.fault, run.take_panic())),
+            Stop::Halt(halt) => (halt.info, Cause::of(halt.why, last.store, last.account, run.said_of(&halt))),
         };
         let class = info.class.unwrap_or_else(|| cause.class());
         let status = if class == FailureClass::Terminal { RunStatus::Failed } else { RunStatus::Partial };
         let attempt = if info.node.is_some() { info.attempt } else { 0 };
-        let report = report(run, status, now);
-        Err(Halted { node: info.node, attempt, class, cause, report, trace, durable: store.durable })
+        let report = Report { run_id: run.id, status, spent, restored: run.restored };
+        let in_full = InFull(&cause);
+        let why = format_args!("{in_full}");
+        let why = (!matches!(cause, Cause::Error(_))).then_some(why);
+        let trace = trace(Some(&report), Some(Stopped { report: &report, node: info.node, attempt, class, why }));
+        Err(Halted { node: info.node, attempt, class, cause, report, trace, durable: last.durable })
     }
 }
 
-/// What the store has to say at the end of a run that stopped.
+/// What store and account have to say at the end of a run that stopped.
 #[derive(Debug)]
-pub struct StoreSays {
+pub struct Last {
     pub(super) durable: bool,
-    pub(super) fault: Option<StoreFault>,
+    pub(super) store: Option<StoreFault>,
+    pub(super) account: Option<SpendError>,
 }

@@ -10,15 +10,19 @@ use core::{
 
 use pin_project::pin_project;
 
-use super::outcome::{Outcomes, StoreSays};
+use super::outcome::{Last, Outcomes};
 use crate::{
-    describe::{Description, dependents},
+    describe::{Contracts, Description, dependents},
     exec::{Cx, Detail, Env, Exec, Fresh, Full, Local, Node, ProofOf, Reporting, RunInfo, Stop, StopOf, Stops},
-    observe::Tracer,
+    meter::Meter,
+    observe::{Attempt, Stopped, Tracer},
     pipeline::Sealed,
+    report::Report,
     run::RunId,
     slot::{Place, Slot, SlotKind},
-    store::{Access, Begun, Durability, Durable, NodeName, Persist, Store, StoreError, StoreFault, input_fingerprint},
+    store::{
+        Access, Begun, Durability, Durable, Hold, NodeName, Persist, Store, StoreError, StoreFault, input_fingerprint,
+    },
 };
 
 /// A pipeline in an environment: what runs it, any number of times and any number at once.
@@ -119,7 +123,7 @@ where
 }
 
 /// How a run ends in `E`.
-type EndedOf<N, E> = <<E as Env>::Detail as Outcomes<
+pub(super) type EndedOf<N, E> = <<E as Env>::Detail as Outcomes<
     <N as Node>::Out,
     <N as Node>::Error,
     <<E as Env>::Trace as Tracer>::Finished,
@@ -203,6 +207,31 @@ impl<N, E> Runner<N, E> {
         Description::of(&self.node)
     }
 
+    /// The contract of each of its nodes: what it takes and yields, and whether that is checked.
+    ///
+    /// ```
+    /// # use stroma::{Failure, Runner, node};
+    /// # #[derive(Debug)] struct AppError;
+    /// # impl std::fmt::Display for AppError { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("no") } }
+    /// # impl Failure for AppError {}
+    /// # async fn extract(text: String) -> Result<Vec<String>, AppError> { Ok(vec![text]) }
+    /// # async fn count(words: Vec<String>) -> Result<u32, AppError> { Ok(words.len() as u32) }
+    /// let pipeline = node("extract", extract).ensure(|words: &Vec<String>| !words.is_empty()).then(node("count", count));
+    /// let runner = Runner::quick(pipeline).build()?;
+    /// assert_eq!(
+    ///     runner.contracts().to_string(),
+    ///     "extract: String -> Vec<String> (output checked)\ncount: Vec<String> -> u32",
+    /// );
+    /// assert!(runner.contracts().to_vec()[0].ensured);
+    /// # Ok::<(), stroma::BuildError>(())
+    /// ```
+    pub fn contracts(&self) -> Contracts<'_, Sealed<N>>
+    where
+        N: Node,
+    {
+        Contracts::of(&self.node)
+    }
+
     /// The context that its nodes are lent.
     pub fn context(&self) -> &E::Context
     where
@@ -258,7 +287,7 @@ impl<N: Exec<E>, E: Env> fmt::Debug for Run<'_, N, E> {
 
 /// What a run is doing.
 #[pin_project(project = PhaseProj, project_replace = PhaseOwned)]
-enum Phase<H, O, W, S> {
+enum Phase<H, O, W, S, K, L> {
     /// It was not polled yet.
     Begin { how: H },
     /// It waits for the store to open.
@@ -280,6 +309,12 @@ enum Phase<H, O, W, S> {
         #[pin]
         state: S,
     },
+    /// The nodes are over, and what they spent is being saved.
+    Closing {
+        stop: K,
+        #[pin]
+        ledger: L,
+    },
     /// It is over.
     Over,
 }
@@ -297,10 +332,18 @@ type PhaseOf<'a, N, E> = Phase<
     <<E as Env>::Store as Durability>::Opening<'a>,
     Work<<<E as Env>::Store as Durability>::Writing<'a>, <<E as Env>::Store as Durability>::Reading<'a>>,
     <N as Exec<E>>::State<'a>,
+    <<E as Env>::Budget as Meter>::Hold<StopOf<N, E>>,
+    <<E as Env>::Store as Durability>::Writing<'a>,
 >;
 
 type FaultOf<E> = <<E as Env>::Store as Durability>::Fault;
 type RunOf<E> = <<E as Env>::Detail as Detail>::Run;
+
+/// Why a run cannot begin.
+enum Trouble<E: Env> {
+    Store(FaultOf<E>),
+    Budget(<E::Budget as Meter>::Over),
+}
 
 /// What comes after a step of the preparation: another phase, or the end of a run that cannot begin.
 type Next<'a, N, E> = Result<PhaseOf<'a, N, E>, FaultOf<E>>;
@@ -308,8 +351,12 @@ type Next<'a, N, E> = Result<PhaseOf<'a, N, E>, FaultOf<E>>;
 impl<'a, N: Exec<E>, E: Env> Run<'a, N, E> {
     #[inline(always)]
     fn new(runner: &'a Runner<N, E>, run: RunOf<E>, how: How<'a, N::In, ProofOf<E>>) -> Self {
-        let local = Local { session: Default::default(), run, log: Default::default() };
-        Self { runner, local, phase: Phase::Begin { how } }
+        // Made in its place: a trace that is held inside is not to be moved.
+        Self {
+            runner,
+            phase: Phase::Begin { how },
+            local: Local { session: Default::default(), run, log: Default::default(), book: Default::default() },
+        }
     }
 }
 
@@ -328,13 +375,28 @@ where
         let runner: &'a Runner<N, E> = this.runner;
         let (mut phase, local) = (this.phase, this.local);
         let cx = Cx { env: &runner.env };
-        let ended = if !matches!(*phase, Phase::Running { .. })
-            && let Err(fault) = ready!(runner.prepare(phase.as_mut(), local, cx, task))
+        if E::Budget::METERED
+            && E::Store::DURABLE
+            && let PhaseProj::Closing { stop, ledger } = phase.as_mut().project()
         {
-            Err(Stop::Halt(E::Detail::stop(fault, Place::FIRST)))
+            return runner.close(stop, ledger, local, cx, task);
+        }
+        let ended = if !matches!(*phase, Phase::Running { .. })
+            && let Err(trouble) = ready!(runner.prepare(phase.as_mut(), local, cx, task))
+        {
+            Err(Stop::Halt(match trouble {
+                Trouble::Store(fault) => E::Detail::stop(fault, Place::FIRST),
+                Trouble::Budget(over) => E::Detail::stop(over, Place::FIRST),
+            }))
         } else {
             let PhaseProj::Running { state } = phase.as_mut().project() else { return Poll::Pending };
-            ready!(runner.node.node.poll(state, Place::FIRST, cx, local, task))
+            let _inside = runner.env.trace().inside(&local.log);
+            match ready!(runner.node.node.poll(state, Place::FIRST, cx, local, task)) {
+                Err(stop) if E::Budget::METERED && E::Store::DURABLE => {
+                    return runner.stop(stop, phase, local, cx, task);
+                }
+                ended => ended,
+            }
         };
         phase.set(Phase::Over);
         Poll::Ready(end::<N, E>(ended, local, cx))
@@ -343,23 +405,36 @@ where
 
 /// Gives the run back to the store and says how it ended.
 #[inline(always)]
-fn end<N, E>(ended: Result<N::Out, StopOf<N, E>>, local: &mut Local<'_, E>, cx: Cx<'_, E>) -> EndedOf<N, E>
+pub(super) fn end<N, E>(ended: Result<N::Out, StopOf<N, E>>, local: &mut Local<'_, E>, cx: Cx<'_, E>) -> EndedOf<N, E>
 where
     E: Env,
     N: Node,
     E::Detail: Outcomes<N::Out, N::Error, <E::Trace as Tracer>::Finished>,
 {
-    let trace = cx.env.trace().finish(core::mem::take(&mut local.log));
+    let now = cx.now();
+    let spent = E::Budget::spent(&local.book, now, E::Detail::took(&local.run, now));
+    let log = &mut local.log;
+    let finish = |report: Option<&Report>, stopped: Option<Stopped<'_>>| {
+        if let Some(stopped) = stopped {
+            cx.env.trace().halted(log, stopped);
+        }
+        // Taken out where it goes on, so that a trace that is held inside is moved once.
+        cx.env.trace().finish(core::mem::take(log), report, now)
+    };
     match ended {
         Ok(output) => {
             E::Store::finished(&mut local.session);
             local.session = Default::default();
-            E::Detail::completed(output, &local.run, trace, cx.now())
+            E::Detail::completed(output, &local.run, finish, spent)
         }
         Err(stop) => {
-            let store = StoreSays { durable: E::Store::DURABLE, fault: E::Store::take_fault(&mut local.session) };
+            let last = Last {
+                durable: E::Store::DURABLE,
+                store: E::Store::take_fault(&mut local.session),
+                account: E::Budget::take_fault(&mut local.book),
+            };
             local.session = Default::default();
-            E::Detail::halted(stop, &mut local.run, trace, cx.now(), store)
+            E::Detail::halted(stop, &mut local.run, finish, spent, last)
         }
     }
 }
@@ -370,6 +445,60 @@ where
     N: Exec<E>,
     E::Store: Persist<N::In>,
 {
+    /// The nodes stopped: what they spent since the last checkpoint is saved before the run is given back.
+    #[cold]
+    fn stop<'a>(
+        &'a self,
+        stop: StopOf<N, E>,
+        mut phase: Pin<&mut PhaseOf<'a, N, E>>,
+        local: &mut Local<'a, E>,
+        cx: Cx<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<EndedOf<N, E>>
+    where
+        E::Detail: Outcomes<N::Out, N::Error, <E::Trace as Tracer>::Finished>,
+    {
+        // Its futures first: what they hold is booked as they are dropped.
+        phase.set(Phase::Over);
+        let ledger = E::Budget::bytes(&local.book, cx.now());
+        let mut held = <E::Budget as Meter>::Hold::default();
+        let stop = match E::Store::put_ledger(&mut local.session, ledger.as_ref()) {
+            Begun::Pending(ledger) => match held.keep(stop) {
+                Ok(()) => {
+                    phase.set(Phase::Closing { stop: held, ledger });
+                    let PhaseProj::Closing { stop, ledger } = phase.project() else { return Poll::Pending };
+                    return self.close(stop, ledger, local, cx, task);
+                }
+                Err(stop) => stop,
+            },
+            Begun::Done(_) => stop,
+        };
+        Poll::Ready(end::<N, E>(Err(stop), local, cx))
+    }
+
+    /// Waits until what was spent is saved. Where that fails the run still ends for the reason for which it stopped.
+    #[cold]
+    fn close<'a>(
+        &'a self,
+        stop: &mut <E::Budget as Meter>::Hold<StopOf<N, E>>,
+        ledger: Pin<&mut <E::Store as Durability>::Writing<'a>>,
+        local: &mut Local<'a, E>,
+        cx: Cx<'a, E>,
+        task: &mut Context<'_>,
+    ) -> Poll<EndedOf<N, E>>
+    where
+        E::Detail: Outcomes<N::Out, N::Error, <E::Trace as Tracer>::Finished>,
+    {
+        if !stop.is_held() {
+            return Poll::Pending;
+        }
+        let _ = ready!(E::Store::poll_write(ledger, &mut local.session, task));
+        match stop.take() {
+            Some(stop) => Poll::Ready(end::<N, E>(Err(stop), local, cx)),
+            None => Poll::Pending,
+        }
+    }
+
     /// Goes on until the nodes are at work, or until it has to wait.
     ///
     /// What a fresh run does is inlined; what only a store can make necessary is a function of its own.
@@ -380,13 +509,18 @@ where
         local: &mut Local<'a, E>,
         cx: Cx<'a, E>,
         task: &mut Context<'_>,
-    ) -> Poll<Result<(), FaultOf<E>>> {
+    ) -> Poll<Result<(), Trouble<E>>> {
         if matches!(*phase, Phase::Begin { .. })
             && let PhaseOwned::Begin { how } = phase.as_mut().project_replace(Phase::Over)
         {
             // Waiting for the store is part of the run.
-            self.env.trace().begin(&mut local.log, || cx.now());
-            E::Detail::begin(&mut local.run, || cx.now());
+            let now = cx.now();
+            E::Detail::begin(&mut local.run, now);
+            self.env.trace().begin(&mut local.log, E::Detail::id(&local.run), now);
+            if let Some(over) = self.env.budget().begin(&mut local.book, now) {
+                return Poll::Ready(Err(Trouble::Budget(over)));
+            }
+            let _inside = self.env.trace().inside(&local.log);
             let access = if matches!(how, How::Start(_)) { Access::Create } else { Access::Existing };
             let next = match self.env.store().open(&mut local.session, E::Detail::id(&local.run), access) {
                 Begun::Done(Ok(())) => self.opened(how, local, cx),
@@ -395,7 +529,7 @@ where
             };
             match next {
                 Ok(Phase::Looking { how }) if E::Store::DURABLE => {
-                    if self.look_at_once(how, phase.as_mut(), local, cx)? {
+                    if self.look_at_once(how, phase.as_mut(), local, cx).map_err(Trouble::Store)? {
                         return Poll::Ready(Ok(()));
                     }
                 }
@@ -404,11 +538,11 @@ where
                     return Poll::Ready(Ok(()));
                 }
                 Ok(next) => phase.set(next),
-                Err(fault) => return Poll::Ready(Err(fault)),
+                Err(fault) => return Poll::Ready(Err(Trouble::Store(fault))),
             }
         }
         // Without a store a run that is not at work is over.
-        if E::Store::DURABLE { self.look_into(phase, local, cx, task) } else { Poll::Pending }
+        if E::Store::DURABLE { self.look_into(phase, local, cx, task).map_err(Trouble::Store) } else { Poll::Pending }
     }
 
     /// Looks into a run that exists, and says whether its nodes are at work.
@@ -436,11 +570,12 @@ where
         cx: Cx<'a, E>,
         task: &mut Context<'_>,
     ) -> Poll<Result<(), FaultOf<E>>> {
+        let _inside = self.env.trace().inside(&local.log);
         loop {
             let next = match phase.as_mut().project() {
                 PhaseProj::Running { .. } => return Poll::Ready(Ok(())),
-                // A run that is over is not to be polled again, and one that begins was seen to before.
-                PhaseProj::Begin { .. } | PhaseProj::Over => return Poll::Pending,
+                // A run that is over is not to be polled again, and one that begins or ends was seen to before.
+                PhaseProj::Begin { .. } | PhaseProj::Closing { .. } | PhaseProj::Over => return Poll::Pending,
                 PhaseProj::Opening { opening, .. } => {
                     let opened = ready!(E::Store::poll_open(opening, &mut local.session, task));
                     let PhaseOwned::Opening { how, .. } = phase.as_mut().project_replace(Phase::Over) else {
@@ -483,7 +618,7 @@ where
     ) -> Next<'a, N, E> {
         match how {
             How::Start(input) if E::Store::existing(&local.session).is_none() => {
-                match E::Store::save(&mut local.session, Slot::INPUT, &input, Some(self.shape)) {
+                match E::Store::save(&mut local.session, Slot::INPUT, &input, Some(self.shape), &[]) {
                     Begun::Done(Ok(())) => Ok(self.start(input, local, cx)),
                     Begun::Done(Err(fault)) => Err(fault),
                     Begun::Pending(write) => {
@@ -506,6 +641,11 @@ where
     #[inline]
     fn look<'a>(&'a self, how: How<'a, N::In, ProofOf<E>>, local: &mut Local<'a, E>, cx: Cx<'a, E>) -> Next<'a, N, E> {
         let Some(proof) = self.proof(&how, local) else { return Ok(Phase::Over) };
+        if E::Budget::METERED
+            && let Err(error) = E::Budget::restore(&mut local.book, E::Store::ledger(proof, &local.session))
+        {
+            return Err(E::Store::fault(proof, &mut local.session, StoreFault::Ledger(error)));
+        }
         let from = self.node.node.resumable(Place::FIRST, local);
         let read = |bytes: &[u8]| self.read_input(proof, bytes, from.is_none(), &how);
         match E::Store::load(proof, &mut local.session, Slot::INPUT, read) {
@@ -659,7 +799,8 @@ where
             };
             if local.holds(node.stored_as(), place).is_some() && used() {
                 restored = restored.saturating_add(1);
-                self.env.trace().restored(&mut local.log, node.id);
+                let at = Attempt::new(E::Detail::id(&local.run), place.with_id(node.id, node.id).with_attempt(0));
+                self.env.trace().restored(&mut local.log, at);
             }
             place = place.skip(1);
         });

@@ -18,7 +18,13 @@ use super::{
     Access, Begun, CheckpointError, Payload, Session, Store, StoreError, StoreErrorKind, Value, check_input,
     decode_input, decode_value,
 };
-use crate::{never::Never, run::RunId, slot::Slot, text::Words};
+use crate::{
+    budget::LedgerError,
+    never::Never,
+    run::RunId,
+    slot::{Place, Slot},
+    text::Words,
+};
 
 /// Whether and where a run keeps its checkpoints: [`NoStore`] or [`Durable`].
 ///
@@ -66,6 +72,9 @@ pub trait Durability {
     /// Whether there is a store.
     const DURABLE: bool;
 
+    /// Whether nodes are answered for by a trace, in place of being run.
+    const REPLAYS: bool = false;
+
     /// As [`Store::slots_per_run`].
     fn slots_per_run(&self) -> Option<usize>;
 
@@ -90,8 +99,24 @@ pub trait Durability {
     /// As [`Session::holds`], with a proof of it.
     fn holds(session: &Self::Session<'_>, slot: Slot<'static>) -> Option<Self::Proof>;
 
+    /// Says that the node at this place is not run, since a trace answers for it.
+    #[inline(always)]
+    fn replayed(session: &Self::Session<'_>, at: Place) -> Option<Self::Proof> {
+        let _ = (session, at);
+        None
+    }
+
     /// As [`Session::outputs`].
     fn outputs(session: &Self::Session<'_>) -> usize;
+
+    /// As [`Session::ledger`].
+    fn ledger<'s>(proof: Self::Proof, session: &'s Self::Session<'_>) -> &'s [u8];
+
+    /// As [`Session::put_ledger`], where a run is open.
+    fn put_ledger<'a>(
+        session: &mut Self::Session<'a>,
+        ledger: &[u8],
+    ) -> Begun<Result<(), Self::Fault>, Self::Writing<'a>>;
 
     /// Waits for a write.
     fn poll_write<'a>(
@@ -147,12 +172,14 @@ pub trait Durability {
 
 /// What a runner's store must be able to keep: everything for [`NoStore`], a [`Payload`] for [`Durable`].
 pub trait Persist<T>: Durability {
-    /// Saves the output of a node, or with a `shape` the input of a run for a pipeline of that shape.
+    /// Saves the output of a node, or with a `shape` the input of a run for a pipeline of that shape, and the ledger with it;
+    /// an empty one leaves the stored ledger as it is.
     fn save<'a>(
         session: &mut Self::Session<'a>,
         slot: Slot<'static>,
         value: &T,
         shape: Option<NonZeroU64>,
+        ledger: &[u8],
     ) -> Begun<Result<(), Self::Fault>, Self::Writing<'a>>;
 
     /// Begins to read the output of a node.
@@ -163,6 +190,16 @@ pub trait Persist<T>: Durability {
     ) -> Self::Loading<'a, T>
     where
         Self: 'a;
+
+    /// The output, where it is there already.
+    #[inline(always)]
+    fn loaded<'l, 'a>(loading: &'l Self::Loading<'a, T>) -> Option<&'l T>
+    where
+        Self: 'a,
+    {
+        let _ = loading;
+        None
+    }
 
     /// Waits for the read. Stays pending when it is polled again after its end.
     fn poll_load<'a>(
@@ -194,6 +231,8 @@ pub enum StoreFault {
     Store(StoreError),
     /// A checkpoint is not what it should be.
     Checkpoint(CheckpointError),
+    /// The stored ledger cannot be taken over.
+    Ledger(LedgerError),
     /// The run was started with another input.
     OtherInput,
     /// The run was started with a pipeline of other nodes.
@@ -205,6 +244,28 @@ pub enum StoreFault {
     },
     /// The pipeline has no node of the name that was asked for.
     UnknownNode(NodeName),
+    /// A trace cannot answer for a node.
+    #[cfg(feature = "json")]
+    Replay(ReplayFault),
+}
+
+/// Why a trace that is replayed cannot answer for a node.
+#[cfg(feature = "json")]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ReplayFault {
+    /// It has no output of that node.
+    #[error("the trace has no output of this node")]
+    NotRecorded,
+    /// The node failed when it was recorded.
+    #[error("the node failed when it was recorded: {message}")]
+    Failed {
+        /// What the failure said.
+        message: alloc::string::String,
+    },
+    /// The recorded output is not of the type that the node yields now.
+    #[error("the recorded output is of another type than this node yields")]
+    OtherType(#[source] crate::value::DecodeError),
 }
 
 /// The id of a node that is not in the program. Without a heap it is cut to 40 bytes.
@@ -375,6 +436,16 @@ impl Durability for NoStore {
     }
 
     #[inline(always)]
+    fn ledger(proof: Infallible, (): &()) -> &[u8] {
+        match proof {}
+    }
+
+    #[inline(always)]
+    fn put_ledger<'a>(_: &mut Self::Session<'a>, _: &[u8]) -> Begun<Result<(), Infallible>, Self::Writing<'a>> {
+        Begun::Done(Ok(()))
+    }
+
+    #[inline(always)]
     fn poll_write<'a>(
         writing: Pin<&mut Never<()>>,
         _: &mut Self::Session<'a>,
@@ -450,6 +521,7 @@ impl<T> Persist<T> for NoStore {
         _: Slot<'static>,
         _: &T,
         _: Option<NonZeroU64>,
+        _: &[u8],
     ) -> Begun<Result<(), Infallible>, Self::Writing<'a>> {
         Begun::Done(Ok(()))
     }
@@ -492,6 +564,14 @@ pub struct Held(());
 /// Says that something went wrong; the session knows what.
 #[derive(Debug)]
 pub struct Faulted(());
+
+impl Faulted {
+    /// What went wrong is noted in the session.
+    #[cfg(all(feature = "std", feature = "json"))]
+    pub(crate) fn noted() -> Self {
+        Self(())
+    }
+}
 
 /// A store, as the capability of a run.
 #[derive(Debug, Clone, Copy, Default)]
@@ -627,6 +707,16 @@ impl<S: Store> Durability for Durable<S> {
         session.session.as_ref().map_or(0, Session::outputs)
     }
 
+    fn ledger<'s>(Held(()): Held, session: &'s Self::Session<'_>) -> &'s [u8] {
+        session.session.as_ref().map_or(&[], Session::ledger)
+    }
+
+    fn put_ledger<'a>(session: &mut Self::Session<'a>, ledger: &[u8]) -> Begun<Result<(), Faulted>, Self::Writing<'a>> {
+        let Some(open) = &mut session.session else { return Begun::Done(Ok(())) };
+        let begun = open.put_ledger(ledger);
+        session.check(begun)
+    }
+
     fn poll_write<'a>(
         writing: Pin<&mut Self::Writing<'a>>,
         session: &mut Self::Session<'a>,
@@ -717,9 +807,10 @@ impl<S: Store, T: Payload> Persist<T> for Durable<S> {
         slot: Slot<'static>,
         value: &T,
         shape: Option<NonZeroU64>,
+        ledger: &[u8],
     ) -> Begun<Result<(), Faulted>, Self::Writing<'a>> {
         let Some(open) = &mut session.session else { return Begun::Done(Err(session.closed())) };
-        let begun = open.put(slot, Value { value, shape }, &[]);
+        let begun = open.put(slot, Value { value, shape }, ledger);
         session.check(begun)
     }
 

@@ -419,6 +419,13 @@ impl Session for HeapSession<'_> {
         })
     }
 
+    fn put_ledger(&mut self, ledger: &[u8]) -> Begun<Result<(), StoreError>, Self::Writing> {
+        Begun::Done(match &mut self.table {
+            Some(table) => table.put_ledger(ledger),
+            None => Err(lost()),
+        })
+    }
+
     fn ledger(&self) -> &[u8] {
         self.table.as_ref().map_or(&[], |table| table.ledger())
     }

@@ -263,6 +263,10 @@ impl<const SLOTS: usize, const BYTES: usize> Session for MemorySession<'_, SLOTS
         Begun::Done(self.table.load(slot, read))
     }
 
+    fn put_ledger(&mut self, ledger: &[u8]) -> Begun<Result<(), StoreError>, Self::Writing> {
+        Begun::Done(self.table.put_ledger(ledger))
+    }
+
     fn ledger(&self) -> &[u8] {
         self.table.ledger()
     }

@@ -16,6 +16,8 @@ pub use codec::round_trip;
 pub use codec::{CheckpointError, CheckpointFault, FORMAT_VERSION, Payload, decode, encode, encoded_len};
 pub(crate) use codec::{Value, check_input, decode_input, decode_value, input_fingerprint};
 pub(crate) use durable::Hold;
+#[cfg(feature = "json")]
+pub use durable::ReplayFault;
 pub use durable::{
     Durability, Durable, Faulted, Held, LoadUnderWay, NoStore, NodeName, Nothing, Open, Persist, SaveUnderWay,
     StoreFault,
@@ -27,13 +29,14 @@ pub use memory::{MemorySession, MemoryStore};
 pub use redb::{Forgetting, Opening, Reading, RedbSession, RedbStore, Writing};
 
 use crate::{
+    budget,
     run::RunId,
     slot::{Slot, SlotKind},
     text::Words,
 };
 
 /// The most bytes that a ledger takes in a store.
-pub const LEDGER_MAX: usize = 128;
+pub const LEDGER_MAX: usize = budget::LEDGER_MAX;
 
 /// An operation that is done already, or one that has to be waited for.
 ///
@@ -246,6 +249,13 @@ pub trait Session {
         value: impl Encode,
         ledger: &[u8],
     ) -> Begun<Result<(), StoreError>, Self::Writing>;
+
+    /// Saves the ledger alone, as [`put`](Self::put) does with a slot: where a run stops between two checkpoints.
+    ///
+    /// # Errors
+    /// [`TooLarge`](StoreErrorKind::TooLarge), [`Fenced`](StoreErrorKind::Fenced) or
+    /// [`Unavailable`](StoreErrorKind::Unavailable).
+    fn put_ledger(&mut self, ledger: &[u8]) -> Begun<Result<(), StoreError>, Self::Writing>;
 
     /// Reads one slot: `read` is called with its bytes where they are at hand, else the future yields them.
     ///

@@ -206,6 +206,12 @@ impl RedbSession {
         // As in `RedbStore::ask`.
         let _ = self.jobs.send(job);
     }
+
+    fn write(&self, slot: Option<(OwnedKey, Vec<u8>)>, ledger: &[u8]) -> Writing {
+        let (job, answer) = Asked::new(Put { hold: self.hold.clone(), slot, ledger: ledger.into() });
+        self.ask(Job::Put(job));
+        Writing(answer)
+    }
 }
 
 impl fmt::Debug for RedbSession {
@@ -252,11 +258,14 @@ impl Session for RedbSession {
             Err(error) => return Begun::Done(Err(error)),
         };
         let key = (Cow::Borrowed(slot.node), slot.instance, slot.kind);
-        let (job, answer) = Asked::new(Put { hold: self.hold.clone(), key, bytes, ledger: ledger.into() });
-        self.ask(Job::Put(job));
+        let writing = self.write(Some((key, bytes)), ledger);
         // A write that fails ends the run, so what was asked for counts as there.
         self.slots.entry(Cow::Borrowed(slot.node)).or_default().insert((slot.instance, slot.kind));
-        Begun::Pending(Writing(answer))
+        Begun::Pending(writing)
+    }
+
+    fn put_ledger(&mut self, ledger: &[u8]) -> Begun<Result<(), StoreError>, Writing> {
+        Begun::Pending(self.write(None, ledger))
     }
 
     fn load<R>(&mut self, slot: Slot<'_>, _read: impl FnOnce(&[u8]) -> R) -> Begun<Result<R, StoreError>, Reading> {
@@ -432,8 +441,7 @@ struct Open {
 
 struct Put {
     hold: Hold,
-    key: OwnedKey,
-    bytes: Vec<u8>,
+    slot: Option<(OwnedKey, Vec<u8>)>,
     ledger: Box<[u8]>,
 }
 
@@ -711,7 +719,9 @@ impl Batch<'_> {
         if !self.is_ours(&work.hold)? {
             return Ok(Err(fenced()));
         }
-        self.slots.insert(key(&work.hold.run, &work.key), &*work.bytes)?;
+        if let Some((slot, bytes)) = &work.slot {
+            self.slots.insert(key(&work.hold.run, slot), &**bytes)?;
+        }
         if !work.ledger.is_empty() {
             self.runs.insert(&*work.hold.run, (self.holder.id, work.hold.token, &*work.ledger))?;
         }

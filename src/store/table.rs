@@ -219,10 +219,18 @@ impl<C: Cells> Table<C> {
             // In pieces that fit into registers: the slot itself would be written to memory on the way that is taken, too.
             _ => self.put_elsewhere(slot.node, Key::of(slot), value)?,
         }
-        if let (Some(kept), false) = (self.ledger.get_mut(..ledger.len()), ledger.is_empty()) {
-            kept.copy_from_slice(ledger);
-            self.ledger_len = ledger.len();
+        if !ledger.is_empty() {
+            self.put_ledger(ledger)?;
         }
+        Ok(())
+    }
+
+    /// Replaces the ledger.
+    #[inline(always)]
+    pub(super) fn put_ledger(&mut self, ledger: &[u8]) -> Result<(), StoreError> {
+        let Some(kept) = self.ledger.get_mut(..ledger.len()) else { return Err(too_long(ledger.len())) };
+        kept.copy_from_slice(ledger);
+        self.ledger_len = ledger.len();
         Ok(())
     }
 
@@ -370,7 +378,7 @@ pub(super) mod testing {
         vec::Vec,
     };
 
-    use super::super::{Access, Begun, Encode, EncodeError, Session, Store, StoreError, StoreErrorKind};
+    use super::super::{Access, Begun, Encode, EncodeError, LEDGER_MAX, Session, Store, StoreError, StoreErrorKind};
     use crate::{
         run::RunId,
         slot::{Slot, SlotKind},
@@ -550,16 +558,16 @@ pub(super) mod testing {
         assert!(!session.holds(slot) && session.is_new() && session.ledger().is_empty());
         done(session.put(slot, Raw(b"old"), b"1")).unwrap();
         assert_eq!(kind(done(session.put(slot, Faithless, b"2"))), Some(StoreErrorKind::Unserialisable));
-        let long = [0; 129];
+        let long = [0; LEDGER_MAX + 1];
         assert_eq!(
             kind(done(session.put(slot, Raw(b"new"), &long))),
-            Some(StoreErrorKind::TooLarge { len: 129, max: 128 })
+            Some(StoreErrorKind::TooLarge { len: LEDGER_MAX + 1, max: LEDGER_MAX })
         );
         assert_eq!(read(&mut session, slot).as_deref(), Some(&b"old"[..]));
         assert_eq!(session.ledger(), b"1");
-        done(session.put(slot, Raw(b"newer"), &long[..128])).unwrap();
+        done(session.put(slot, Raw(b"newer"), &long[..LEDGER_MAX])).unwrap();
         assert_eq!(read(&mut session, slot).as_deref(), Some(&b"newer"[..]));
-        assert_eq!(session.ledger(), &long[..128]);
+        assert_eq!(session.ledger(), &long[..LEDGER_MAX]);
         // A shorter ledger replaces all of the longer one.
         done(session.put(slot, Raw(b"n"), b"3")).unwrap();
         assert_eq!(session.ledger(), b"3");

@@ -297,6 +297,7 @@ pub(crate) struct Inside {
 struct Kept {
     held: bool,
     slots: BTreeMap<Key, Vec<u8>>,
+    ledger: Vec<u8>,
 }
 
 /// A store in memory that counts, fails, tampers and waits on command. Its work is done by its futures: a write that is dropped
@@ -432,7 +433,8 @@ impl Store for Spy {
             }
             kept.held = true;
             inside.opens += 1;
-            Ok(SpySession { store, run })
+            let ledger = kept.ledger.clone();
+            Ok(SpySession { store, run, ledger })
         }) {
             Ok(done) => Begun::Done(done),
             Err(op) => Begun::Pending(op),
@@ -455,6 +457,8 @@ impl Store for Spy {
 pub(crate) struct SpySession {
     store: Spy,
     run: String,
+    /// As opening found it.
+    ledger: Vec<u8>,
 }
 
 impl Drop for SpySession {
@@ -497,7 +501,7 @@ impl Session for SpySession {
         &mut self,
         slot: Slot<'static>,
         value: impl Encode,
-        _: &[u8],
+        ledger: &[u8],
     ) -> Begun<Result<(), StoreError>, Self::Writing> {
         let mut bytes = match value.encoded_len() {
             Ok(len) => vec![0; len],
@@ -506,7 +510,7 @@ impl Session for SpySession {
         if let Err(error) = value.encode(&mut bytes) {
             return Begun::Done(Err(error.into()));
         }
-        let run = self.run.clone();
+        let (run, ledger) = (self.run.clone(), ledger.to_vec());
         match self.store.begun(Some(slot.node), move |inside| {
             if let Some((node, kind)) = inside.fail_put
                 && node == slot.node
@@ -519,7 +523,11 @@ impl Session for SpySession {
                 return Err(StoreError::new(StoreErrorKind::TooLarge { len: bytes.len(), max }));
             }
             inside.puts.push(slot.node.to_owned());
-            inside.runs.get_mut(&run).expect("the run").slots.insert(key(slot), bytes);
+            let kept = inside.runs.get_mut(&run).expect("the run");
+            kept.slots.insert(key(slot), bytes);
+            if !ledger.is_empty() {
+                kept.ledger = ledger;
+            }
             Ok(())
         }) {
             Ok(done) => Begun::Done(done),
@@ -549,8 +557,19 @@ impl Session for SpySession {
         }
     }
 
+    fn put_ledger(&mut self, ledger: &[u8]) -> Begun<Result<(), StoreError>, Self::Writing> {
+        let (run, ledger) = (self.run.clone(), ledger.to_vec());
+        match self.store.begun(None, move |inside| {
+            inside.runs.get_mut(&run).expect("the run").ledger = ledger;
+            Ok(())
+        }) {
+            Ok(done) => Begun::Done(done),
+            Err(op) => Begun::Pending(op),
+        }
+    }
+
     fn ledger(&self) -> &[u8] {
-        &[]
+        &self.ledger
     }
 
     fn discard(&mut self, mut doomed: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, Self::Writing> {

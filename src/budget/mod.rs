@@ -1,0 +1,28 @@
+//! Money: what calls cost, how much may be spent, and who has spent it.
+
+mod fallback;
+#[cfg(feature = "json")]
+mod json;
+mod known;
+mod ledger;
+mod limit;
+mod model;
+mod pool;
+mod price;
+mod pricing;
+mod spend;
+mod usage;
+mod usd;
+
+pub use fallback::{FALLBACKS_MAX, FallbackError, Fallbacks, ShareError};
+pub use ledger::{Amount, Ledger, LedgerError, Remaining, Scope};
+pub(crate) use ledger::{INNER as INNER_BUDGETS_MAX, LEDGER_MAX};
+pub use limit::{Budget, BudgetExceeded, Dimension, EmptyBudget, LEDGERS, SpendError};
+pub use model::{ModelName, UnknownModel};
+pub use pool::Ledgers;
+pub(crate) use pool::Lent;
+pub use price::{Price, PricingError, PricingErrorKind};
+pub use pricing::{OWN_PRICES_MAX, Pricing};
+pub use spend::{Accounts, AccountsError, Reservation, Spender};
+pub use usage::Usage;
+pub use usd::{Usd, UsdError};

@@ -1,0 +1,414 @@
+//! JSON from outside, at the border of a pipeline.
+//!
+//! What a model, a queue or a user sends is text until it was read. [`decode`] reads it in a node of its own; a text that is not
+//! what it should be breaks that node's contract, with the path of the field that does not fit. [`from_str`] and [`from_slice`] do
+//! the same within a node, which can then ask for another text.
+
+use alloc::string::ToString;
+use core::{
+    convert::Infallible,
+    fmt,
+    marker::PhantomData,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use serde::{Deserialize, de::DeserializeOwned};
+
+#[cfg(feature = "garde")]
+use crate::into_node::{Itself, Known};
+#[cfg(feature = "garde")]
+use crate::valid::{Valid, Validated};
+use crate::{
+    body::Body,
+    contract::{Direction, Verdict, Violation},
+    exec::{Cx, Exec, Local, Node, Stop, StopOf, Walk},
+    into_node::{IntoBranch, IntoNode},
+    layer::{Checking, Ensure, Once, Policy, Require, Skipped, Step, Unlimited, broken},
+    pipeline::Pipeline,
+    slot::Place,
+    text::Text,
+};
+
+/// The most bytes of a path that are told: keys of a map are the other side's words.
+const PATH_MAX: usize = 256;
+
+/// The most bytes of a message that are told, its line and column aside: it quotes the value that does not fit.
+const MESSAGE_MAX: usize = 512;
+
+/// Reads a value from JSON text.
+///
+/// # Errors
+/// When the text is not JSON, is not a `T`, goes on after its end, or is nested too deeply (128 levels): with the path of the field
+/// that does not fit, such as `facts[3].year`, and what serde says of it, with line and column. Of the text, no more is
+/// quoted than the value and the keys there, both cut when they are long.
+///
+/// ```
+/// # use serde::Deserialize;
+/// #[derive(Debug, Deserialize)]
+/// struct Fact {
+///     year: u32,
+/// }
+///
+/// let violation = stroma::json::from_str::<Vec<Fact>>(r#"[{"year": 1851}, {"year": "long ago"}]"#).unwrap_err();
+/// assert_eq!(violation.path(), "[1].year");
+/// assert_eq!(violation.message(), r#"invalid type: string "long ago", expected u32 at line 1 column 36"#);
+/// ```
+pub fn from_str<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, Violation> {
+    read(serde_json::Deserializer::from_str(text))
+}
+
+/// Reads a value from JSON text that is not known to be UTF-8.
+///
+/// # Errors
+/// As [`from_str`], and when it is not UTF-8.
+pub fn from_slice<'t, T: Deserialize<'t>>(text: &'t [u8]) -> Result<T, Violation> {
+    read(serde_json::Deserializer::from_slice(text))
+}
+
+fn read<'t, R, T>(mut text: serde_json::Deserializer<R>) -> Result<T, Violation>
+where
+    R: serde_json::de::Read<'t>,
+    T: Deserialize<'t>,
+{
+    let value = match serde_path_to_error::deserialize(&mut text) {
+        Ok(value) => value,
+        Err(error) => {
+            let violation = violation(error.inner());
+            // The root is `.` there and nothing here.
+            let is_root = error.path().iter().next().is_none();
+            return Err(if is_root { violation } else { violation.at(Text::<PATH_MAX>::of(error.path())) });
+        }
+    };
+    text.end().map_err(|error| violation(&error))?;
+    Ok(value)
+}
+
+/// What serde says: cut, but with line and column.
+#[cold]
+fn violation(error: &serde_json::Error) -> Violation {
+    let whole = error.to_string();
+    let place = match error.line() {
+        0 => Text::<48>::empty(),
+        line => Text::of(format_args!(" at line {line} column {}", error.column())),
+    };
+    let message = whole.strip_suffix(place.as_str()).unwrap_or(&whole);
+    Violation::new(format_args!("{}{place}", Text::<MESSAGE_MAX>::of(message)))
+}
+
+/// Text from outside: whatever lends its bytes, such as `String`, `Vec<u8>` or `&'static str`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no text that JSON could be in",
+    label = "a `json::decode` in its pipeline is given a `{Self}`",
+    note = "`json::decode` takes what lends bytes: a `String`, a `Vec<u8>`, a `&'static str`"
+)]
+pub trait Raw {
+    /// Its bytes.
+    fn bytes(&self) -> &[u8];
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: AsRef<[u8]>> Raw for T {
+    #[inline(always)]
+    fn bytes(&self) -> &[u8] {
+        self.as_ref()
+    }
+}
+
+/// A node that reads a `T` from JSON text: a `String`, a `Vec<u8>` or whatever else lends its bytes.
+///
+/// Its id is `decode` unless [`named`](Decode::named) gives another. It keeps no checkpoint, since the text before it is kept and
+/// reads the same each time, and it is never retried. (Where it is the last of its run its output is kept, as for any node.)
+///
+/// A text that is not a `T` breaks the contract of its input: the run stops with [`Cause::Contract`](crate::Cause::Contract), which
+/// has the path of the field that does not fit and what serde says of it, as [`from_str`] tells. A node that can ask for
+/// another text uses that.
+///
+/// ```
+/// # use stroma::{Cause, Failure, Runner, json, node};
+/// # use postcard_schema::Schema;
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Debug)] struct AppError;
+/// # impl std::fmt::Display for AppError { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("no") } }
+/// # impl Failure for AppError {}
+/// #[derive(Debug, Clone, Serialize, Deserialize, Schema)]
+/// struct Facts {
+///     facts: Vec<Fact>,
+/// }
+///
+/// #[derive(Debug, Clone, Serialize, Deserialize, Schema)]
+/// struct Fact {
+///     year: u32,
+/// }
+///
+/// # async fn ask(_: String) -> Result<String, AppError> { Ok(r#"{"facts": [{"year": 1851}, {"year": -1}]}"#.to_owned()) }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), stroma::BuildError> {
+/// let pipeline = node("ask", ask).then(json::decode::<Facts>().named("facts"));
+/// let halted = Runner::quick(pipeline).build()?.run("When?".to_owned()).await.unwrap_err();
+/// assert_eq!(halted.node, Some("facts"));
+/// let Cause::Contract(broken) = halted.cause else { unreachable!() };
+/// assert_eq!(broken.violation.path(), "facts[1].year");
+/// # Ok(())
+/// # }
+/// ```
+pub fn decode<T: DeserializeOwned>() -> Decode<T> {
+    Decode { id: "decode", key: None, checks: Unchecked, types: PhantomData }
+}
+
+/// A node that reads JSON, as [`decode`] makes it. What it takes and fails with is told by what it is put after.
+#[must_use = "a node does nothing until it is in a pipeline"]
+pub struct Decode<T, C = Unchecked> {
+    id: &'static str,
+    key: Option<&'static str>,
+    checks: C,
+    types: PhantomData<fn() -> T>,
+}
+
+impl<T, C> fmt::Debug for Decode<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decode").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl<T, C: Clone> Clone for Decode<T, C> {
+    fn clone(&self) -> Self {
+        Self { id: self.id, key: self.key, checks: self.checks.clone(), types: PhantomData }
+    }
+}
+
+impl<T, C: Copy> Copy for Decode<T, C> {}
+
+impl<T, C> Decode<T, C> {
+    /// Gives it this id.
+    pub fn named(mut self, id: &'static str) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// The id that it had in the first version of the program, as [`Pipeline::was`].
+    pub fn was(mut self, id: &'static str) -> Self {
+        self.key = Some(id);
+        self
+    }
+
+    /// Checks what it read, as [`Pipeline::ensure`] does.
+    pub fn ensure<F, V>(self, check: F) -> Decode<T, V::Is<With<C, F>>>
+    where
+        F: Fn(&T) -> V,
+        V: Verdict,
+    {
+        let Self { id, key, checks, types } = self;
+        Decode { id, key, checks: V::is(With { first: checks, then: check }), types }
+    }
+
+    /// Checks what it read by the rules of its type, as [`Pipeline::validated`] does.
+    #[cfg(feature = "garde")]
+    pub fn validated<V, Context>(self) -> Decode<T, <Context as Known>::Is<With<C, Validated>>>
+    where
+        T: Itself<It = V>,
+        V: Valid<Context = Context>,
+    {
+        let Self { id, key, checks, types } = self;
+        Decode { id, key, checks: With { first: checks, then: Validated }, types }
+    }
+
+    /// A pipeline that begins with it and takes an `In`: for where nothing before it tells that.
+    ///
+    /// ```
+    /// # use stroma::{Failure, Runner, json, node};
+    /// # #[derive(Debug)] struct AppError;
+    /// # impl std::fmt::Display for AppError { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("no") } }
+    /// # impl Failure for AppError {}
+    /// # async fn sum(numbers: Vec<u32>) -> Result<u32, AppError> { Ok(numbers.iter().sum()) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), stroma::BuildError> {
+    /// let pipeline = json::decode::<Vec<u32>>().into_pipeline::<String, AppError>().then(node("sum", sum));
+    /// assert_eq!(Runner::quick(pipeline).build()?.run("[1, 2, 3]".to_owned()).await.unwrap().output, 6);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn into_pipeline<In, Error>(self) -> Pipeline<DecodeStep<T, C, In, Error>, In, T, Error>
+    where
+        C: Around<Decoder<T, In, Error>>,
+    {
+        Pipeline::of(self.step())
+    }
+
+    fn step<In, Error>(self) -> DecodeStep<T, C, In, Error>
+    where
+        C: Around<Decoder<T, In, Error>>,
+    {
+        let Self { id, key, checks, .. } = self;
+        let policy = Policy { retry: Once, limit: Unlimited, keep: Skipped::default() };
+        Step { id, key: key.unwrap_or(id), body: checks.around(Decoder(PhantomData)), policy }
+    }
+}
+
+/// The node that a [`Decode`] is.
+pub type DecodeStep<T, C, In, Error> =
+    Step<<C as Around<Decoder<T, In, Error>>>::Body, Policy<Once, Unlimited, Skipped>>;
+
+// That the input is text is asked where the runner is built: here it would make this one of the kinds of node that are listed to
+// those who put something else into a pipeline.
+#[diagnostic::do_not_recommend]
+impl<T, C, In, Error> IntoNode<In, Error> for Decode<T, C>
+where
+    C: Around<Decoder<T, In, Error>, Body: Node<In = In, Out = T, Error = Error>>,
+{
+    type Out = T;
+    type Node = DecodeStep<T, C, In, Error>;
+
+    fn into_node(self) -> Self::Node {
+        self.step()
+    }
+}
+
+#[diagnostic::do_not_recommend]
+impl<T, C, In, Error> IntoBranch<In, Error> for Decode<T, C>
+where
+    C: Around<Decoder<T, In, Error>, Body: Node<In = In, Out = T, Error = Error>>,
+{
+    type Out = T;
+    type Node = DecodeStep<T, C, In, Error>;
+
+    fn into_branch(self) -> Self::Node {
+        self.step()
+    }
+}
+
+/// The checks of what a [`Decode`] read.
+pub trait Around<B> {
+    /// The body with the checks around it.
+    type Body;
+    /// Puts them there.
+    fn around(self, body: B) -> Self::Body;
+}
+
+/// No checks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Unchecked;
+
+/// One more check.
+#[derive(Debug, Clone, Copy)]
+pub struct With<C, F> {
+    first: C,
+    then: F,
+}
+
+impl<B> Around<B> for Unchecked {
+    type Body = B;
+
+    fn around(self, body: B) -> B {
+        body
+    }
+}
+
+impl<B, C: Around<B>, F> Around<B> for With<C, F> {
+    type Body = Ensure<C::Body, F>;
+
+    fn around(self, body: B) -> Self::Body {
+        Ensure { body: self.first.around(body), check: self.then }
+    }
+}
+
+/// The body of a node that reads JSON.
+pub struct Decoder<T, In, Error>(PhantomData<fn(In) -> (T, Error)>);
+
+impl<T, In, Error> fmt::Debug for Decoder<T, In, Error> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Decoder")
+    }
+}
+
+impl<T, In, Error> Clone for Decoder<T, In, Error> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T, In, Error> Copy for Decoder<T, In, Error> {}
+
+impl<T, In, Error> Body for Decoder<T, In, Error> {
+    type Require<F> = Require<Self, F>;
+
+    fn require<F>(self, check: F) -> Self::Require<F> {
+        Require { body: self, check }
+    }
+}
+
+impl<T, In, Error> Node for Decoder<T, In, Error> {
+    type In = In;
+    type Out = T;
+    type Error = Error;
+
+    const NODES: u16 = 0;
+    const REQUIRES: bool = true;
+
+    fn walk<W: Walk>(&self, _: &mut W) {}
+}
+
+/// A text until it is read.
+#[derive(Debug)]
+pub struct DecoderState<In>(Option<In>);
+
+// Nothing in it is ever pinned.
+impl<In> Unpin for DecoderState<In> {}
+
+impl<T, In, Error, E> Exec<E> for Decoder<T, In, Error>
+where
+    T: DeserializeOwned,
+    In: Raw,
+    E: Checking,
+{
+    type State<'a>
+        = DecoderState<In>
+    where
+        Self: 'a,
+        E: 'a;
+
+    type Proof = Infallible;
+
+    #[inline(always)]
+    fn resumable(&self, _: Place, _: &Local<'_, E>) -> Option<Infallible> {
+        None
+    }
+
+    #[inline(always)]
+    fn start<'a>(&'a self, input: In, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> DecoderState<In> {
+        DecoderState(Some(input))
+    }
+
+    #[inline(always)]
+    fn resume<'a>(&'a self, proof: Infallible, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> DecoderState<In> {
+        match proof {}
+    }
+
+    #[inline]
+    fn poll<'a>(
+        &'a self,
+        mut state: Pin<&mut DecoderState<In>>,
+        at: Place,
+        _: Cx<'a, E>,
+        local: &mut Local<'a, E>,
+        _: &mut Context<'_>,
+    ) -> Poll<Result<T, StopOf<Self, E>>> {
+        let Some(text) = state.0.take() else { return Poll::Pending };
+        Poll::Ready(
+            from_slice(text.bytes())
+                .map_err(|violation| Stop::Halt(broken(self, Direction::Input, violation, at, local))),
+        )
+    }
+
+    #[inline(always)]
+    fn drain<'a>(
+        &'a self,
+        _: Pin<&mut DecoderState<In>>,
+        _: Place,
+        _: Cx<'a, E>,
+        _: &mut Local<'a, E>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<StopOf<Self, E>>> {
+        Poll::Ready(None)
+    }
+}

@@ -1,0 +1,647 @@
+//! Spans of `tracing`: what is below what, what is in it, and when it ends.
+#![cfg(all(feature = "tokio", feature = "tracing"))]
+#![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core, reason = "tests run where std is")]
+
+mod support;
+
+use std::{
+    collections::BTreeMap,
+    fmt::{self, Write as _},
+    pin::{Pin, pin},
+    sync::{Arc, Mutex},
+    task::Poll,
+};
+
+use stroma::{
+    Backoff, ManualClock, NodeCx, PolicyMap, RunId, RunStatus, Runner, ms, node, node_with, par, secs, spans,
+    store::{HeapStore, StoreErrorKind},
+};
+use support::{Act, Log, Oops, Scripted, Spy, poll_once, poll_until_idle};
+use tokio::task::yield_now;
+use tracing::{
+    Event, Metadata, Subscriber,
+    field::{Field, Visit},
+    info, info_span,
+    span::{Attributes, Id, Record},
+    subscriber::DefaultGuard,
+};
+use tracing_subscriber::{
+    Layer, Registry,
+    layer::{Context, SubscriberExt as _},
+    registry::LookupSpan,
+};
+
+/// What a subscriber was told.
+#[derive(Default)]
+struct Told {
+    /// Spans and events, as they came.
+    all: Vec<Entry>,
+    /// Which spans began and ended, in order.
+    order: Vec<String>,
+}
+
+struct Entry {
+    parent: Option<usize>,
+    /// The name of a span, or the level of an event.
+    name: String,
+    target: &'static str,
+    fields: Fields,
+    open: bool,
+}
+
+/// Fields as text.
+#[derive(Default, Clone)]
+struct Fields(BTreeMap<&'static str, String>);
+
+impl Visit for Fields {
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.0.insert(field.name(), value.to_owned());
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.0.insert(field.name(), format!("{value:?}"));
+    }
+}
+
+/// A layer that writes all down, but for the spans of one name, which it does not want.
+#[derive(Clone, Default)]
+struct Watch {
+    told: Arc<Mutex<Told>>,
+    unwanted: Option<&'static str>,
+}
+
+struct Index(usize);
+
+impl<S: Subscriber + for<'l> LookupSpan<'l>> Layer<S> for Watch {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        self.unwanted != Some(metadata.name())
+    }
+
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let span = context.span(id).unwrap();
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        let parent = span.parent().and_then(|parent| parent.extensions().get::<Index>().map(|index| index.0));
+        let (name, target) = (span.name().to_owned(), span.metadata().target());
+        let mut told = self.told.lock().unwrap();
+        span.extensions_mut().insert(Index(told.all.len()));
+        told.order.push(format!("+{name}"));
+        told.all.push(Entry { parent, name, target, fields, open: true });
+    }
+
+    fn on_record(&self, id: &Id, values: &Record<'_>, context: Context<'_, S>) {
+        let index = context.span(id).unwrap().extensions().get::<Index>().unwrap().0;
+        values.record(&mut self.told.lock().unwrap().all[index].fields);
+    }
+
+    fn on_close(&self, id: Id, context: Context<'_, S>) {
+        let index = context.span(&id).unwrap().extensions().get::<Index>().unwrap().0;
+        let mut told = self.told.lock().unwrap();
+        let name = format!("-{}", told.all[index].name);
+        told.order.push(name);
+        told.all[index].open = false;
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let parent = context.event_span(event).and_then(|span| span.extensions().get::<Index>().map(|index| index.0));
+        let (name, target) = (event.metadata().level().to_string(), event.metadata().target());
+        self.told.lock().unwrap().all.push(Entry { parent, name, target, fields, open: false });
+    }
+}
+
+impl Watch {
+    /// One that all of this thread goes to, for as long as the guard is there.
+    fn here() -> (Self, DefaultGuard) {
+        Self::without(None)
+    }
+
+    fn without(unwanted: Option<&'static str>) -> (Self, DefaultGuard) {
+        let watch = Self { unwanted, ..Self::default() };
+        let guard = watch.also_here();
+        (watch, guard)
+    }
+
+    fn also_here(&self) -> DefaultGuard {
+        tracing::subscriber::set_default(Registry::default().with(self.clone()))
+    }
+
+    /// The tree of spans and events, as they came, with times left out and what is still open marked.
+    fn tree(&self) -> String {
+        let told = self.told.lock().unwrap();
+        let mut text = String::new();
+        told.show(None, 0, &mut text);
+        text
+    }
+
+    /// What was told of this field, in order.
+    fn all(&self, field: &str) -> Vec<String> {
+        self.told.lock().unwrap().all.iter().filter_map(|entry| entry.fields.0.get(field).cloned()).collect()
+    }
+}
+
+impl Told {
+    fn show(&self, parent: Option<usize>, depth: usize, text: &mut String) {
+        for (index, entry) in self.all.iter().enumerate().filter(|(_, entry)| entry.parent == parent) {
+            let open = if entry.open { " (open)" } else { "" };
+            let _ = write!(text, "{:indent$}{}", "", entry.name, indent = 2 * depth);
+            for (name, value) in &entry.fields.0 {
+                let _ = match *name {
+                    spans::TOOK_US | "message" => Ok(()),
+                    name => write!(text, " {name}={value}"),
+                };
+            }
+            let message = entry.fields.0.get("message").map(|message| format!(" {message}")).unwrap_or_default();
+            let _ = writeln!(text, "{message}{open}");
+            self.show(Some(index), depth + 1, text);
+        }
+    }
+}
+
+/// A tree is compared as it stands in the test, without its margin.
+#[track_caller]
+fn assert_tree(watch: &Watch, expected: &str) {
+    let lines = expected.lines().skip(1);
+    let margin = lines.clone().next().map_or(0, |line| line.len() - line.trim_start().len());
+    let expected = lines.filter(|line| !line.trim().is_empty()).map(|line| format!("{}\n", &line[margin..]));
+    let (found, expected) = (watch.tree(), expected.collect::<String>());
+    assert!(found == expected, "expected\n{expected}found\n{found}");
+}
+
+fn id(text: &str) -> RunId {
+    RunId::new(text).unwrap()
+}
+
+async fn add(x: u32) -> Result<u32, Oops> {
+    info!("adding to {x}");
+    yield_now().await;
+    Ok(x + 1)
+}
+
+fn again(retries: u32) -> PolicyMap {
+    PolicyMap::never().recoverable(retries, Backoff::constant(ms(10)))
+}
+
+#[tokio::test(start_paused = true)]
+async fn attempts_are_in_nodes_and_nodes_in_the_run_and_that_in_the_span_of_the_caller() {
+    let (watch, _guard) = Watch::here();
+    let runner = Runner::quick(node("one", add).map(|x| x * 10).then(node("two", add))).with_tracing().build().unwrap();
+    let request = info_span!("request");
+    let run = runner.run_as(id("r"), 1);
+    let done = tracing::Instrument::instrument(run, request.clone()).await.unwrap();
+    drop(request);
+    assert_eq!(done.output, 21);
+    assert_tree(
+        &watch,
+        "
+        request
+          run restored=0 run_id=r status=COMPLETED
+            node instance=0 node=one resumed=false
+              attempt attempt=1 outcome=succeeded
+                INFO adding to 1
+            node instance=0 node=two resumed=false
+              attempt attempt=1 outcome=succeeded
+                INFO adding to 20
+        ",
+    );
+    // Each ends before the next one begins.
+    let told = watch.told.lock().unwrap();
+    let order = "+request +run +node +attempt -attempt -node +node +attempt -attempt -node -run -request";
+    assert_eq!(told.order.join(" "), order);
+    for entry in &told.all {
+        let ours = matches!(entry.name.as_str(), spans::RUN_SPAN | spans::NODE_SPAN | spans::ATTEMPT_SPAN);
+        assert_eq!(entry.target == spans::TARGET, ours, "{}", entry.name);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_is_another_attempt_in_the_same_node_and_the_wait_is_in_none() {
+    let (watch, _guard) = Watch::here();
+    let a = Scripted::new(&Log::new(), "a", [Act::SlowFail(ms(5), Oops::Busy), Act::Slow(ms(20))]);
+    let runner = Runner::quick(node("a", a.f()).retry(again(1))).with_tracing().build().unwrap();
+    let mut run = pin!(runner.run_as(id("r"), 0));
+    assert!(tokio::time::timeout(ms(10), run.as_mut()).await.is_err());
+    // In the midst of the wait.
+    let first = "
+        run run_id=r (open)
+          node instance=0 node=a resumed=false (open)
+            attempt attempt=1 class=recoverable error=the line is busy otel.status_code=ERROR outcome=failed
+              WARN attempt=1 class=recoverable error=the line is busy instance=0 node=a run_id=r attempt failed
+        ";
+    assert_tree(&watch, first);
+    run.await.unwrap();
+    assert_tree(
+        &watch,
+        "
+        run restored=0 run_id=r status=COMPLETED
+          node instance=0 node=a resumed=false
+            attempt attempt=1 class=recoverable error=the line is busy otel.status_code=ERROR outcome=failed
+              WARN attempt=1 class=recoverable error=the line is busy instance=0 node=a run_id=r attempt failed
+            attempt attempt=2 outcome=succeeded
+        ",
+    );
+    // By the runner's clock: the run, and its two attempts.
+    assert_eq!(watch.all(spans::TOOK_US), ["35000", "5000", "20000"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_is_not_run_again_has_a_span_that_says_so() {
+    let (watch, guard) = Watch::here();
+    let b = Scripted::new(&Log::new(), "b", [Act::Fail(Oops::Busy)]);
+    let pipeline = node("a", add).then(node("b", b.f()));
+    let runner = Runner::quick(pipeline).with_policies(PolicyMap::never()).with_tracing().build().unwrap();
+    runner.run_as(id("r"), 1).await.unwrap_err();
+    assert_tree(
+        &watch,
+        "
+        run otel.status_code=ERROR restored=0 run_id=r status=PARTIAL
+          node instance=0 node=a resumed=false
+            attempt attempt=1 outcome=succeeded
+              INFO adding to 1
+          node instance=0 node=b otel.status_code=ERROR resumed=false
+            attempt attempt=1 class=recoverable error=the line is busy otel.status_code=ERROR outcome=failed
+              WARN attempt=1 class=recoverable error=the line is busy instance=0 node=b run_id=r attempt failed
+          WARN attempt=1 class=recoverable node=b run_id=r status=PARTIAL run stopped
+        ",
+    );
+    drop(guard);
+    let (watch, _guard) = Watch::here();
+    assert_eq!(runner.resume(id("r")).await.unwrap().report.status, RunStatus::Resumed);
+    assert_tree(
+        &watch,
+        "
+        run restored=1 run_id=r status=RESUMED
+          node instance=0 node=a resumed=true
+          node instance=0 node=b resumed=false
+            attempt attempt=1 outcome=succeeded
+        ",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn branches_that_interleave_log_below_their_own_attempts() {
+    async fn step(name: &'static str, x: u32) -> Result<u32, Oops> {
+        for step in 1..=2 {
+            info!("{name} {step}");
+            yield_now().await;
+        }
+        let inner = info_span!("inner");
+        inner.in_scope(|| info!("{name} 3"));
+        Ok(x)
+    }
+    let (watch, _guard) = Watch::here();
+    let pipeline = par(node("left", async |x| step("left", x).await), node("right", async |x| step("right", x).await));
+    Runner::quick(pipeline).with_tracing().build().unwrap().run_as(id("r"), 1).await.unwrap();
+    assert_eq!(watch.all("message"), ["left 1", "right 1", "left 2", "right 2", "left 3", "right 3"]);
+    assert_tree(
+        &watch,
+        "
+        run restored=0 run_id=r status=COMPLETED
+          node instance=0 node=left resumed=false
+            attempt attempt=1 outcome=succeeded
+              INFO left 1
+              INFO left 2
+              inner
+                INFO left 3
+          node instance=0 node=right resumed=false
+            attempt attempt=1 outcome=succeeded
+              INFO right 1
+              INFO right 2
+              inner
+                INFO right 3
+        ",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_terminal_failure_is_an_error_and_cuts_its_siblings_short() {
+    let (watch, _guard) = Watch::here();
+    let log = Log::new();
+    let (a, b) = (Scripted::new(&log, "a", [Act::Fail(Oops::Bad)]), Scripted::new(&log, "b", [Act::Hang]));
+    let runner = Runner::quick(par(node("b", b.f()), node("a", a.f()))).with_tracing().build().unwrap();
+    runner.run_as(id("r"), 1).await.unwrap_err();
+    assert_tree(
+        &watch,
+        "
+        run otel.status_code=ERROR restored=0 run_id=r status=FAILED
+          node instance=0 node=b resumed=false
+            attempt attempt=1 outcome=cut_short
+          node instance=0 node=a otel.status_code=ERROR resumed=false
+            attempt attempt=1 class=terminal error=the key is refused otel.status_code=ERROR outcome=failed
+              WARN attempt=1 class=terminal error=the key is refused instance=0 node=a run_id=r attempt failed
+          ERROR attempt=1 class=terminal node=a run_id=r status=FAILED run stopped
+        ",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_error_of_a_node_is_told_with_the_run() {
+    let (watch, guard) = Watch::here();
+    let a = Scripted::new(&Log::new(), "a", [Act::Hang]);
+    let pipeline = node("a", a.f()).timeout(secs(2)).retry(PolicyMap::never());
+    let runner = Runner::quick(pipeline).with_tracing().build().unwrap();
+    runner.run_as(id("r"), 1).await.unwrap_err();
+    let late = "an attempt took longer than its time-out of 2s";
+    assert_tree(
+        &watch,
+        &format!(
+            "
+        run error=the {} otel.status_code=ERROR restored=0 run_id=r status=PARTIAL
+          node instance=0 node=a otel.status_code=ERROR resumed=false
+            attempt attempt=1 class=recoverable error={late} otel.status_code=ERROR outcome=failed
+              WARN attempt=1 class=recoverable error={late} instance=0 node=a run_id=r attempt failed
+          WARN attempt=1 class=recoverable error=the {} node=a run_id=r status=PARTIAL run stopped
+        ",
+            &late[3..],
+            &late[3..]
+        ),
+    );
+    drop(guard);
+    // A run that could not even begin.
+    let (watch, _guard) = Watch::here();
+    let halted = runner.resume(id("who")).await.unwrap_err();
+    let source = std::error::Error::source(&halted).unwrap().to_string();
+    assert_tree(
+        &watch,
+        &format!(
+            "
+        run error={0}: {source} otel.status_code=ERROR restored=0 run_id=who status=FAILED
+          ERROR class=terminal error={0}: {source} run_id=who status=FAILED run stopped
+        ",
+            halted.cause
+        ),
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_whose_output_cannot_be_kept_succeeded_and_stopped_the_run() {
+    let (watch, _guard) = Watch::here();
+    let spy = Spy::slow(1);
+    spy.inside().fail_put = Some(("a", StoreErrorKind::Unavailable));
+    let runner = Runner::quick(node("a", add)).with_store(spy).with_tracing().build().unwrap();
+    let halted = runner.run_as(id("r"), 1).await.unwrap_err();
+    let why = format!("{}: {}", halted.cause, std::error::Error::source(&halted).unwrap());
+    assert_tree(
+        &watch,
+        &format!(
+            "
+        run error={why} otel.status_code=ERROR restored=0 run_id=r status=PARTIAL
+          node instance=0 node=a otel.status_code=ERROR resumed=false
+            attempt attempt=1 outcome=succeeded
+              INFO adding to 1
+          WARN attempt=1 class=recoverable error={why} node=a run_id=r status=PARTIAL run stopped
+        "
+        ),
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_dropped_says_so_and_leaves_nothing_open() {
+    let (watch, _guard) = Watch::here();
+    let a = Scripted::new(&Log::new(), "a", [Act::Hang]);
+    let runner = Runner::quick(node("a", a.f())).with_tracing().build().unwrap();
+    // One that is never polled never began.
+    drop(runner.run_as(id("never"), 0));
+    assert_eq!(watch.tree(), "");
+    {
+        let mut run = pin!(runner.run_as(id("r"), 0));
+        assert!(poll_once(run.as_mut()).is_pending());
+        assert_tree(
+            &watch,
+            "
+            run run_id=r (open)
+              node instance=0 node=a resumed=false (open)
+                attempt attempt=1 (open)
+            ",
+        );
+    }
+    assert_tree(
+        &watch,
+        "
+        run run_id=r status=CANCELLED
+          node instance=0 node=a resumed=false
+            attempt attempt=1 outcome=cut_short
+        ",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_runs_at_once_on_one_thread_are_told_apart() {
+    let (watch, _guard) = Watch::here();
+    let runner = Runner::quick(node("a", add).then(node("b", add))).with_tracing().build().unwrap();
+    let (one, two) = tokio::join!(runner.run_as(id("one"), 10), runner.run_as(id("two"), 20));
+    assert_eq!((one.unwrap().output, two.unwrap().output), (12, 22));
+    assert_tree(
+        &watch,
+        "
+        run restored=0 run_id=one status=COMPLETED
+          node instance=0 node=a resumed=false
+            attempt attempt=1 outcome=succeeded
+              INFO adding to 10
+          node instance=0 node=b resumed=false
+            attempt attempt=1 outcome=succeeded
+              INFO adding to 11
+        run restored=0 run_id=two status=COMPLETED
+          node instance=0 node=a resumed=false
+            attempt attempt=1 outcome=succeeded
+              INFO adding to 20
+          node instance=0 node=b resumed=false
+            attempt attempt=1 outcome=succeeded
+              INFO adding to 21
+        ",
+    );
+}
+
+#[test]
+fn a_run_that_changes_threads_takes_its_spans_along() {
+    let (watch, guard) = Watch::here();
+    let dispatch = tracing::dispatcher::get_default(Clone::clone);
+    async fn twice(x: u32) -> Result<u32, Oops> {
+        info!("here");
+        yield_now().await;
+        info!("there");
+        Ok(x)
+    }
+    let runner = Runner::quick(node("a", twice)).with_tracing().build().unwrap();
+    let mut run = Box::pin(runner.run_as(id("r"), 1));
+    assert!(poll_once(run.as_mut()).is_pending());
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let _guard = tracing::dispatcher::set_default(&dispatch);
+            assert!(matches!(poll_until_idle(run.as_mut()), Poll::Ready(Ok(_))));
+        });
+    });
+    drop(guard);
+    assert_tree(
+        &watch,
+        "
+        run restored=0 run_id=r status=COMPLETED
+          node instance=0 node=a resumed=false
+            attempt attempt=1 outcome=succeeded
+              INFO here
+              INFO there
+        ",
+    );
+}
+
+#[test]
+fn a_node_on_the_pool_logs_below_its_attempt() {
+    let (watch, _guard) = Watch::here();
+    let dispatch = tracing::dispatcher::get_default(Clone::clone);
+    // The threads of the pool have the same subscriber for as long as they live.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .on_thread_start(move || std::mem::forget(tracing::dispatcher::set_default(&dispatch)))
+        .build()
+        .unwrap();
+    let here = std::thread::current().id();
+    let elsewhere = move |x: u32| async move {
+        info!("first");
+        yield_now().await;
+        info!("then");
+        if std::thread::current().id() == here { Err(Oops::Bad) } else { Ok(x + 1) }
+    };
+    let runner = Runner::quick(node("a", elsewhere).spawned()).with_tracing().build().unwrap();
+    runtime.block_on(async { runner.run_as(id("r"), 1).await }).unwrap();
+    assert_tree(
+        &watch,
+        "
+        run restored=0 run_id=r status=COMPLETED
+          node instance=0 node=a resumed=false
+            attempt attempt=1 outcome=succeeded
+              INFO first
+              INFO then
+        ",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_function_does_before_its_future_and_between_nodes_has_a_place() {
+    let (watch, _guard) = Watch::here();
+    let eager = |x: u32| {
+        info!("before the future");
+        std::future::ready(Ok::<_, Oops>(x))
+    };
+    let pipeline = node("a", eager).map(|x| {
+        info!("between nodes");
+        x
+    });
+    Runner::quick(pipeline).with_tracing().build().unwrap().run_as(id("r"), 1).await.unwrap();
+    info!("after the run");
+    assert_tree(
+        &watch,
+        "
+        run restored=0 run_id=r status=COMPLETED
+          node instance=0 node=a resumed=false
+            attempt attempt=1 outcome=succeeded
+              INFO before the future
+          INFO between nodes
+        INFO after the run
+        ",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_filter_leaves_out_is_stood_in_for_by_what_is_around_it() {
+    let run = async |watch: &Watch| {
+        let a = Scripted::new(&Log::new(), "a", [Act::Fail(Oops::Busy)]);
+        let said = move |x| {
+            info!("said");
+            a.f()(x)
+        };
+        let runner = Runner::quick(node("a", said).retry(again(1))).with_tracing().build().unwrap();
+        // Fields of the same names in a span of somebody else's stay as they are.
+        let mine = info_span!("mine", status = "mine", outcome = "mine", error = "mine", otel.status_code = "OK");
+        tracing::Instrument::instrument(runner.run_as(id("r"), 1), mine).await.unwrap();
+        let tree = watch.tree();
+        assert!(tree.starts_with("mine error=mine otel.status_code=OK outcome=mine status=mine\n"), "{tree}");
+    };
+    let failed = "WARN attempt=1 class=recoverable error=the line is busy instance=0 node=a run_id=r attempt failed";
+    {
+        let (watch, _guard) = Watch::without(Some(spans::ATTEMPT_SPAN));
+        run(&watch).await;
+        let expected = format!(
+            "
+            mine error=mine otel.status_code=OK outcome=mine status=mine
+              run restored=0 run_id=r status=COMPLETED
+                node instance=0 node=a resumed=false
+                  INFO said
+                  {failed}
+                  INFO said
+            "
+        );
+        assert_tree(&watch, &expected);
+    }
+    {
+        let (watch, _guard) = Watch::without(Some(spans::RUN_SPAN));
+        run(&watch).await;
+        let expected = format!(
+            "
+            mine error=mine otel.status_code=OK outcome=mine status=mine
+              node instance=0 node=a resumed=false
+                attempt attempt=1 class=recoverable error=the line is busy otel.status_code=ERROR outcome=failed
+                  INFO said
+                  {failed}
+                attempt attempt=2 outcome=succeeded
+                  INFO said
+            "
+        );
+        assert_tree(&watch, &expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_span_that_a_node_leaves_open_does_not_lose_its_parent() {
+    let (watch, _guard) = Watch::here();
+    let kept = Arc::new(Mutex::new(None));
+    let keep = {
+        let kept = Arc::clone(&kept);
+        move |x: u32| {
+            let kept = Arc::clone(&kept);
+            async move {
+                *kept.lock().unwrap() = Some(info_span!("later"));
+                Ok::<_, Oops>(x)
+            }
+        }
+    };
+    Runner::quick(node("a", keep)).with_tracing().build().unwrap().run_as(id("r"), 1).await.unwrap();
+    kept.lock().unwrap().take().unwrap().in_scope(|| info!("long after"));
+    assert_tree(
+        &watch,
+        "
+        run restored=0 run_id=r status=COMPLETED
+          node instance=0 node=a resumed=false
+            attempt attempt=1 outcome=succeeded
+              later
+                INFO long after
+        ",
+    );
+}
+
+/// Hooks that want nothing.
+struct Quiet;
+
+impl<In, Out, Er> stroma::Hooks<In, Out, Er> for Quiet {}
+
+/// A boxed future from a closure, as dynamic code has them.
+type Fut<'a> = Pin<Box<dyn Future<Output = Result<u32, Oops>> + Send + 'a>>;
+
+#[tokio::test(start_paused = true)]
+async fn spans_go_with_every_other_capability_and_without_a_subscriber() {
+    fn in_context(x: u32, cx: NodeCx<'_, u32>) -> Fut<'_> {
+        Box::pin(async move { Ok(x + cx.context()) })
+    }
+    let store = HeapStore::new();
+    let runner = Runner::new(node_with("a", in_context).timeout(secs(1)))
+        .with_tracing()
+        .with_clock(ManualClock::new())
+        .with_store(store)
+        .with_context(4_u32)
+        .with_trace(stroma::ListTrace)
+        .with_hooks(Quiet)
+        .with_policies(PolicyMap::default())
+        .build();
+    let done = runner.unwrap().run_as(id("r"), 1).await.unwrap();
+    assert_eq!((done.output, done.trace.events().len()), (5, 1));
+}
