@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, fmt, io, path::Path, time::Duration};
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 use stroma::{
-    Backoff, ByFailure, Caps, Clock, Failure, FailureClass, Full, ListTrace, NodeCx, Pipeline, PolicyMap, RunId,
-    Sealed, SendExec, ms, node, node_with, par,
+    Backoff, ByFailure, Caps, Clock, Failure, FailureClass, Full, ListTrace, Metering, NoTrace, NodeCx, Pipeline,
+    PolicyMap, RunId, Sealed, SendExec, ms, node, node_with, par,
     parts::{Fold, Shown},
     secs,
     store::Durable,
@@ -50,7 +50,7 @@ pub(crate) struct App {
 }
 
 /// The environment of the runs by the clock `K`: the name that goes into signatures.
-pub(crate) type AppEnv<K> = Caps<Durable<Watched>, PolicyMap, K, App, ByFailure, ListTrace, Full>;
+pub(crate) type AppEnv<K> = Caps<Durable<Watched>, PolicyMap, K, App, ByFailure, ListTrace, Full, NoTrace, Metering>;
 
 /// The input of a run: which text, and who is asked about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
