@@ -38,21 +38,25 @@ use std::{
 use hyper::StatusCode;
 use serde_json::Value;
 use stroma::{
-    Backoff, Cause, Clock, Completed, Failure, FailureClass, Halted, ManualClock, ManualSleep, Now, PolicyMap, RunId,
-    RunStatus, Runner, Trace, ms, secs, store::RedbStore,
+    Backoff, Budget, BudgetExceeded, Cause, Clock, Completed, Failure, FailureClass, Halted, ManualClock, ManualSleep,
+    Now, PolicyMap, Pricing, RunId, RunStatus, Runner, SpendError, Trace, Usd, ms, secs, store::RedbStore,
 };
 use tempfile::TempDir;
 
 use crate::{
     client::{ApiKey, Chat, Client, Format, LlmError, Message, Role, SetupError},
-    pipeline::{ATTEMPT_LIMIT, App, AppError, Extract, PARTS, Source, pipeline},
+    pipeline::{ATTEMPT_LIMIT, App, AppError, Extract, PARTS, Source, at_most, pipeline},
     progress::Progress,
-    server::{ComeBack, Count, Fault, Nonsense, Server},
+    server::{Asked, Billed, ComeBack, Count, Fault, Nonsense, Server},
     watch::Watched,
 };
 
 const KEY: &str = "sk-a-secret-of-the-tests";
+/// A model without a price: nothing is limited where nothing else is said.
 const MODEL: &str = "some-model";
+/// Two with prices.
+const BIG: &str = "gpt-4o";
+const SMALL: &str = "gpt-4o-mini";
 /// A text of one part.
 const SHORT: &str = "Ada Lovelace met Charles Babbage in London on 5 June 1833. She wrote 7 notes.";
 /// A text of four parts.
@@ -106,15 +110,34 @@ struct Desk {
     clock: Impatient,
     /// By which the server is slow.
     server_clock: ManualClock,
+    /// Who is asked.
+    model: &'static str,
+    /// What a run may spend.
+    budget: Budget,
+    /// From which share of the budget on the small model takes the place of the big one.
+    fallback_at: f64,
 }
 
 impl Desk {
     async fn new(text: &str, faults: impl IntoIterator<Item = Fault>) -> Self {
         let server_clock = ManualClock::new();
         let server = Server::start(KEY, faults, server_clock.clone()).await.unwrap();
-        let desk = Self { folder: tempfile::tempdir().unwrap(), server, clock: Impatient::default(), server_clock };
+        let desk = Self {
+            folder: tempfile::tempdir().unwrap(),
+            server,
+            clock: Impatient::default(),
+            server_clock,
+            model: MODEL,
+            budget: Budget::unlimited(),
+            fallback_at: 0.8,
+        };
         fs::write(desk.text(), text).unwrap();
         desk
+    }
+
+    /// One at which `model` is asked, for so much money.
+    async fn of(model: &'static str, most: Usd, text: &str, faults: impl IntoIterator<Item = Fault>) -> Self {
+        Self { model, budget: Budget::unlimited().cost(most), ..Self::new(text, faults).await }
     }
 
     fn text(&self) -> PathBuf {
@@ -122,7 +145,7 @@ impl Desk {
     }
 
     fn source(&self) -> Source {
-        Source::find(&self.text(), "the server", MODEL, 1_500, 1).unwrap()
+        Source::find(&self.text(), "the server", self.model, 1_500, 1).unwrap()
     }
 
     fn id(&self) -> RunId {
@@ -147,10 +170,12 @@ impl Desk {
         let progress = Progress::new(true);
         let store = RedbStore::open(self.folder.path().join("llm.redb")).unwrap();
         let runner = Runner::quick(pipeline::<Impatient>())
+            .with_budget(self.budget)
+            .with_model_fallback(BIG, SMALL, self.fallback_at)
             .with_store(Watched::new(store, progress, None))
             .with_policies(PolicyMap::never())
             .with_clock(self.clock.clone())
-            .with_context(App { client, model: MODEL.to_owned(), progress })
+            .with_context(App { client, model: self.model.to_owned(), progress })
             .build()
             .unwrap();
         let mut run = std::pin::pin!(runner.run_as(source.run_id(), source));
@@ -162,9 +187,19 @@ impl Desk {
         run.await
     }
 
+    /// The key of a node of the run.
+    fn key(&self, node: &str) -> String {
+        format!("{}/{node}/{}", self.id(), self.model)
+    }
+
     /// What the key of a node of the run was used for.
     fn count(&self, node: &str) -> Count {
-        self.server.counts().get(&format!("{}/{node}", self.id())).copied().unwrap_or_default()
+        self.server.counts().get(&self.key(node)).copied().unwrap_or_default()
+    }
+
+    /// What the server asks for all that it did.
+    fn bill(&self) -> Usd {
+        self.server.billed().iter().fold(Usd::ZERO, |sum, billed| sum.checked_add(cost(billed)).unwrap())
     }
 
     /// The wait before the first retry of `ask-1` after this many attempts, where nobody asks for another.
@@ -172,6 +207,38 @@ impl Desk {
         let seed = self.id().jitter_seed("ask-1", 0, attempt);
         Backoff::exponential(ms(500)).cap(secs(20)).delay(attempt, seed)
     }
+}
+
+/// What a provider asks for, by list prices in picodollars.
+fn cost(billed: &Billed) -> Usd {
+    let Billed { model, prompt_tokens, completion_tokens } = billed;
+    let (input, output) = match model.as_str() {
+        "gpt-4o-2024-08-06" => (2_500_000, 10_000_000),
+        "gpt-4o-mini-2024-07-18" => (150_000, 600_000),
+        other => panic!("{other} has no price"),
+    };
+    Usd::picodollars(prompt_tokens * input + completion_tokens * output)
+}
+
+/// The most that a request could cost, as it came to the server: what is set aside for it.
+fn most(asked: &Asked) -> Usd {
+    let role = |role: &str| match role {
+        "system" => Role::System,
+        "user" => Role::User,
+        _ => Role::Assistant,
+    };
+    let messages = asked.messages.iter().map(|(by, content)| Message { role: role(by), content: content.clone() });
+    let chat = Chat {
+        model: asked.model.clone(),
+        messages: messages.collect(),
+        max_completion_tokens: asked.longest.unwrap().try_into().unwrap(),
+        response_format: Format::JsonObject,
+    };
+    Pricing::known().cost(&at_most(&chat)).unwrap().unwrap()
+}
+
+fn total(amounts: impl IntoIterator<Item = Usd>) -> Usd {
+    amounts.into_iter().fold(Usd::ZERO, |sum, amount| sum.checked_add(amount).unwrap())
 }
 
 fn once(done: u32) -> Count {
@@ -221,8 +288,7 @@ async fn each_part_of_a_text_is_asked_about_once_with_a_key_of_its_own() {
     // The facts of a part are there once, though all four parts have her name.
     assert_eq!(people.iter().filter(|name| **name == "Caroline Herschel").count(), 1);
 
-    let keys: BTreeMap<String, Count> =
-        (1..=PARTS).map(|part| (format!("{}/ask-{part}", desk.id()), once(1))).collect();
+    let keys: BTreeMap<String, Count> = (1..=PARTS).map(|part| (desk.key(&format!("ask-{part}")), once(1))).collect();
     assert_eq!(desk.server.counts(), keys);
     let asked = desk.server.asked();
     let mut parts: Vec<&str> = asked.iter().map(|asked| asked.messages[1].1.as_str()).collect();
@@ -388,10 +454,10 @@ async fn a_server_that_is_not_there_is_looked_for_again() {
 #[tokio::test]
 async fn an_answer_that_is_wrong_is_shown_to_the_model_with_what_is_wrong() {
     for (nonsense, path, says) in [
-        (Nonsense::WrongType, "numbers[0].value", "invalid type: string \"many\""),
-        (Nonsense::Prose, ".", "expected value"),
-        (Nonsense::Invented, "people[2].sentence", "does not have the sentence `Nobody has ever written"),
-        (Nonsense::TooLong, ".", "it ended at its limit of 8192 tokens"),
+        (Nonsense::WrongType, "wrong at `numbers[0].value`", "invalid type: string \"many\""),
+        (Nonsense::Prose, "wrong as a whole", "expected value"),
+        (Nonsense::Invented, "wrong at `people[2].sentence`", "does not have the sentence `Nobody has ever written"),
+        (Nonsense::TooLong, "wrong as a whole", "it ended at its limit of tokens"),
     ] {
         let desk = Desk::new(SHORT, [Fault::Nonsense(nonsense)]).await;
         let done = is_right_about_the_short_text(desk.run().await);
@@ -402,7 +468,7 @@ async fn an_answer_that_is_wrong_is_shown_to_the_model_with_what_is_wrong() {
         assert_eq!(second.messages[..2], first.messages[..]);
         let [_, _, (wrong_by, wrong), (told_by, told)] = &second.messages[..] else { panic!("{second:?}") };
         assert_eq!((wrong_by.as_str(), told_by.as_str()), ("assistant", "user"));
-        assert!(!wrong.is_empty() && told.contains(&format!("at `{path}`")) && told.contains(says), "{told}");
+        assert!(!wrong.is_empty() && told.contains(path) && told.contains(says), "{told}");
         // Both calls are counted, and nothing was waited for: it is no failure.
         assert_eq!((done.output.took.calls, desk.clock.waited()), (2, vec![]));
         assert_eq!(done.trace.failures().count(), 0);
@@ -417,10 +483,9 @@ async fn an_answer_that_is_wrong_twice_ends_the_run() {
         (halted.node, halted.class, halted.report.status),
         (Some("check-1"), FailureClass::Terminal, RunStatus::Failed)
     );
-    let story = story(&halted);
-    for says in ["cannot be used", "`numbers[0].value`", "invalid type", "--take", "--model"] {
-        assert!(story.contains(says), "{story}");
-    }
+    let Cause::Contract(broken) = &halted.cause else { panic!("{halted:?}") };
+    assert_eq!(broken.violation.path(), "numbers[0].value");
+    assert!(broken.violation.message().starts_with("invalid type: string \"many\", expected f64"), "{broken}");
     assert_eq!(desk.server.asked().len(), 2);
     // The same again would be the same, and is not paid for; another take is.
     desk.run().await.unwrap_err();
@@ -428,6 +493,26 @@ async fn an_answer_that_is_wrong_twice_ends_the_run() {
     let take = Source::find(&desk.text(), "the server", MODEL, 1_500, 2).unwrap();
     is_right_about_the_short_text(desk.run_with(take, desk.client(KEY), async {}).await);
     assert_eq!(desk.server.asked().len(), 3);
+}
+
+#[tokio::test]
+async fn a_contract_says_which_field_is_wrong_and_why() {
+    for (nonsense, path, says) in [
+        (Nonsense::Prose, "", "expected value at line 1 column 1"),
+        (Nonsense::TooLong, "", "EOF while parsing"),
+        (Nonsense::Invented, "people[2].sentence", "the text does not have the sentence `Nobody has ever written"),
+    ] {
+        let desk = Desk::new(SHORT, [Fault::Nonsense(nonsense); 2]).await;
+        for _ in 0..2 {
+            let halted = desk.run().await.unwrap_err();
+            let Cause::Contract(broken) = &halted.cause else { panic!("{halted:?}") };
+            assert_eq!((halted.node, halted.report.status), (Some("check-1"), RunStatus::Failed), "{nonsense:?}");
+            let (at, why) = (broken.violation.path(), broken.violation.message());
+            assert!((at == path || path.is_empty()) && why.contains(says), "{nonsense:?}: {broken}");
+        }
+        // The second time nobody was asked.
+        assert_eq!(desk.server.asked().len(), 2, "{nonsense:?}");
+    }
 }
 
 // What waiting does not mend.
@@ -568,6 +653,205 @@ async fn a_text_that_cannot_be_asked_about_costs_nothing() {
     assert_eq!(desk.server.asked(), []);
 }
 
+// What it costs.
+
+#[tokio::test]
+async fn what_is_reported_is_the_bill_to_the_picodollar() {
+    // The model is named by its version, asked by the plain name; one answer has to be repaired, and one part is throttled.
+    for model in [BIG, SMALL] {
+        let faults = [Fault::Nonsense(Nonsense::WrongType), Fault::Throttled(ComeBack::Seconds(1))];
+        let desk = Desk::of(model, Usd::dollars(1), LONG, faults).await;
+        let done = desk.run().await.unwrap();
+        let billed = desk.server.billed();
+        assert_eq!(billed.len(), PARTS + 1);
+        assert!(billed.iter().all(|billed| billed.model.starts_with(&format!("{model}-2024"))), "{billed:?}");
+        assert_eq!(done.report.spent.cost, desk.bill(), "{model}");
+        let tokens: u64 = billed.iter().map(|billed| billed.prompt_tokens + billed.completion_tokens).sum();
+        assert_eq!((done.report.spent.tokens, done.report.spent.unpriced_tokens), (tokens, 0));
+        let took = &done.output.took;
+        assert_eq!((took.prompt_tokens + took.completion_tokens, took.calls), (tokens, 5));
+
+        // A run that is over costs no more.
+        let again = desk.run().await.unwrap();
+        assert_eq!((again.report.status, again.report.spent.cost), (RunStatus::Resumed, desk.bill()));
+        assert_eq!(desk.server.billed().len(), PARTS + 1);
+    }
+}
+
+#[tokio::test]
+async fn no_call_is_made_that_does_not_fit_into_the_budget_with_the_others() {
+    let rich = Desk::of(SMALL, Usd::dollars(1), LONG, []).await;
+    let undisturbed = rich.run().await.unwrap();
+    // In the order of the parts, which is that in which they are asked about.
+    let mut asked = rich.server.asked();
+    asked.sort_by(|a, b| a.key.cmp(&b.key));
+    let each: Vec<Usd> = asked.iter().map(most).collect();
+    for (asked, billed) in asked.iter().zip(rich.server.billed()) {
+        let (most, longest) = (most(asked), asked.longest.unwrap());
+        assert!(cost(&billed) < most && billed.completion_tokens <= longest, "{most} {billed:?}");
+    }
+
+    for fit in 0..PARTS {
+        // What the next one would take, less a picodollar.
+        let limit = total(each[..=fit].iter().copied()).checked_sub(Usd::picodollars(1)).unwrap();
+        let desk = Desk::of(SMALL, limit, LONG, []).await;
+        let halted = desk.run().await.unwrap_err();
+        // All are asked for at once; a later one is smaller, so it may fit where one before it did not.
+        let (mut held, mut made) = (Usd::ZERO, BTreeSet::new());
+        for (part, most) in each.iter().enumerate() {
+            let with = held.checked_add(*most).unwrap();
+            if with <= limit {
+                (held, _) = (with, made.insert(desk.key(&format!("ask-{}", part + 1))));
+            }
+        }
+        assert!(made.len() >= fit && made.len() < PARTS, "{made:?}");
+        assert_eq!(desk.server.counts(), made.iter().map(|key| (key.clone(), once(1))).collect(), "{fit}");
+        let Cause::Budget(BudgetExceeded::Cost { limit: told, actual }) = halted.cause else { panic!("{halted:?}") };
+        assert!(told == limit && actual > limit, "{actual}");
+        assert_eq!((halted.report.status, halted.attempt), (RunStatus::Partial, 1));
+        assert!(halted.report.spent.cost == desk.bill() && desk.bill() <= limit, "{} {limit}", desk.bill());
+
+        // With a larger one it goes on: what was paid for is not asked again.
+        let desk = Desk { budget: Budget::unlimited().cost(Usd::dollars(1)), ..desk };
+        let done = desk.run().await.unwrap();
+        assert_eq!(done.output, undisturbed.output, "{fit}");
+        assert!(desk.server.counts().values().all(|count| *count == once(1)), "{:?}", desk.server.counts());
+        assert_eq!((done.report.spent.cost, desk.bill()), (rich.bill(), rich.bill()), "{fit}");
+    }
+}
+
+#[tokio::test]
+async fn a_budget_of_tokens_is_kept_too() {
+    let desk = Desk { budget: Budget::unlimited().tokens(1_000), ..Desk::new(SHORT, []).await };
+    let halted = desk.run().await.unwrap_err();
+    assert!(matches!(halted.cause, Cause::Budget(BudgetExceeded::Tokens { limit: 1_000, .. })), "{halted:?}");
+    assert_eq!((halted.report.spent.tokens, desk.server.asked()), (0, vec![]));
+    let desk = Desk { budget: Budget::unlimited().tokens(3_000), ..desk };
+    let done = is_right_about_the_short_text(desk.run().await);
+    // Without a limit of money no price is asked for.
+    assert_eq!(done.report.spent.unpriced_tokens, done.report.spent.tokens);
+}
+
+#[tokio::test]
+async fn a_call_that_may_have_been_charged_for_stays_booked() {
+    let gateway = |status| Fault::Status(status);
+    for (fault, stays) in [
+        (Fault::CutOff, true),
+        (Fault::Garbled, true),
+        (Fault::WebPage, true),
+        (gateway(StatusCode::GATEWAY_TIMEOUT), true),
+        (gateway(StatusCode::BAD_GATEWAY), true),
+        (gateway(StatusCode::INTERNAL_SERVER_ERROR), false),
+        (gateway(StatusCode::SERVICE_UNAVAILABLE), false),
+        (Fault::Throttled(ComeBack::Seconds(3)), false),
+    ] {
+        let desk = Desk::of(SMALL, Usd::cents(5), SHORT, [fault]).await;
+        let done = is_right_about_the_short_text(desk.run().await);
+        let asked = desk.server.asked();
+        // The same body with the same key, of which the server bills one.
+        assert_eq!((asked.len(), desk.count("ask-1")), (2, Count { seen: 2, done: 1 }), "{fault:?}");
+        assert_eq!((&asked[0].messages, asked[0].longest), (&asked[1].messages, asked[1].longest));
+        let lost = if stays { most(&asked[0]) } else { Usd::ZERO };
+        assert_eq!(done.report.spent.cost, desk.bill().checked_add(lost).unwrap(), "{fault:?}");
+    }
+    // What is refused for good, and a server that is not there, cost nothing.
+    for fault in [Fault::Status(StatusCode::UNAUTHORIZED), Fault::OutOfCredit] {
+        let desk = Desk::of(SMALL, Usd::cents(5), SHORT, [fault]).await;
+        assert_eq!(desk.run().await.unwrap_err().report.spent.cost, Usd::ZERO, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn calls_that_are_lost_use_the_budget_up() {
+    // Enough for two of them.
+    let one = most(&{
+        let desk = Desk::of(SMALL, Usd::cents(5), SHORT, []).await;
+        desk.run().await.unwrap();
+        desk.server.asked().remove(0)
+    });
+    let limit = total([one, one]);
+    let desk = Desk::of(SMALL, limit, SHORT, [Fault::CutOff; 5]).await;
+    let halted = desk.run().await.unwrap_err();
+    assert!(matches!(halted.cause, Cause::Budget(_)), "{halted:?}");
+    assert_eq!((halted.report.spent.cost, desk.server.asked().len()), (limit, 2));
+    // What was spent is kept with the run, whose budget is used up until it is raised.
+    let again = desk.run().await.unwrap_err();
+    assert_eq!((again.report.spent.cost, desk.server.asked().len()), (limit, 2));
+    let desk = Desk { budget: Budget::unlimited().cost(Usd::dollars(1)), ..desk };
+    let ended = desk.run().await;
+    let done = is_right_about_the_short_text(ended);
+    // Three more were cut off.
+    let lost = total([one; 5]);
+    assert_eq!(done.report.spent.cost, total([lost, desk.bill()]));
+    assert_eq!(desk.count("ask-1"), Count { seen: 6, done: 1 });
+}
+
+#[tokio::test]
+async fn the_small_model_takes_over_at_its_share_of_the_budget_and_is_booked_by_its_name() {
+    let faults = || [Fault::Nonsense(Nonsense::WrongType)];
+    let first = {
+        let desk = Desk::of(BIG, Usd::dollars(1), SHORT, faults()).await;
+        desk.run().await.unwrap();
+        cost(&desk.server.billed()[0])
+    };
+    // Twenty times what the first call costs, of which that is a twentieth; and a picodollar more.
+    let limit = first.checked_mul(20).unwrap();
+    for (more, second, name) in [(0, SMALL, "gpt-4o-mini-2024-07-18"), (1, BIG, "gpt-4o-2024-08-06")] {
+        let limit = limit.checked_add(Usd::picodollars(more)).unwrap();
+        let desk = Desk { fallback_at: 0.05, ..Desk::of(BIG, limit, SHORT, faults()).await };
+        let done = is_right_about_the_short_text(desk.run().await);
+        let asked: Vec<(String, String)> =
+            desk.server.asked().into_iter().map(|asked| (asked.model, asked.key.unwrap())).collect();
+        let key = |node: &str, model: &str| (model.to_owned(), format!("{}/{node}/{model}", desk.id()));
+        assert_eq!(asked, [key("ask-1", BIG), key("repair-1", second)]);
+        assert_eq!(done.report.spent.cost, desk.bill());
+        assert_eq!(desk.server.billed()[1].model, name);
+        assert_eq!(done.output.took.models, BTreeSet::from(["gpt-4o-2024-08-06".to_owned(), name.to_owned()]));
+    }
+}
+
+#[tokio::test]
+async fn an_attempt_with_another_model_has_another_key() {
+    let (big, small) = {
+        let desk = Desk::of(BIG, Usd::dollars(1), SHORT, []).await;
+        desk.run().await.unwrap();
+        let asked = desk.server.asked().remove(0);
+        (most(&asked), most(&Asked { model: SMALL.to_owned(), ..asked }))
+    };
+    // The call that is lost makes 80 percent of it.
+    let limit = big.checked_mul(5).map(|five| Usd::picodollars(five.as_picodollars() / 4)).unwrap();
+    assert!(total([big, small]) <= limit);
+    let desk = Desk::of(BIG, limit, SHORT, [Fault::CutOff, Fault::Throttled(ComeBack::Seconds(2))]).await;
+    let done = is_right_about_the_short_text(desk.run().await);
+    let [by_big, by_small] = [BIG, SMALL].map(|model| format!("{}/ask-1/{model}", desk.id()));
+    // Of the small one both attempts had the same.
+    assert_eq!(desk.server.counts(), BTreeMap::from([(by_big, once(1)), (by_small, Count { seen: 2, done: 1 })]));
+    let billed = desk.server.billed();
+    assert_eq!(done.report.spent.cost, total([big, cost(&billed[1])]));
+    assert!(desk.bill() < done.report.spent.cost && done.report.spent.cost <= limit);
+}
+
+#[tokio::test]
+async fn what_is_booked_is_the_model_that_answered() {
+    // A dearer one than was asked for, by a server that knows better.
+    let desk = Desk::of(SMALL, Usd::cents(5), SHORT, []).await;
+    desk.server.rename(SMALL, "gpt-4o-2024-08-06");
+    let done = is_right_about_the_short_text(desk.run().await);
+    assert_eq!(done.report.spent.cost, desk.bill());
+
+    // One that nobody knows the price of: the run stops, and the answer is kept.
+    let desk = Desk::of(SMALL, Usd::cents(5), SHORT, []).await;
+    desk.server.rename(SMALL, "house-model");
+    let halted = desk.run().await.unwrap_err();
+    let Cause::Account(SpendError::UnknownModel(model)) = &halted.cause else { panic!("{halted:?}") };
+    assert_eq!(model.name(), Some("house-model"));
+    // It cost what was set aside for it, as far as anybody knows.
+    let set_aside = most(&desk.server.asked()[0]);
+    assert_eq!(halted.report.spent.cost, set_aside);
+    let done = is_right_about_the_short_text(desk.run().await);
+    assert_eq!((done.report.spent.cost, desk.server.asked().len()), (set_aside, 1));
+}
+
 // The program.
 
 /// The program. Cargo builds it, and says where it is: what lies in the target folder may be of yesterday.
@@ -654,7 +938,8 @@ async fn killed_after_any_node_the_same_command_pays_for_no_finished_call_again(
     let refused = desk.program("refused.redb", &["--kill-after", "nobody"]).await.ends_with(2);
     let (_, nodes) = refused.err.lines().next().unwrap().split_once("the nodes are ").unwrap();
     let nodes: Vec<&str> = nodes.split(", ").collect();
-    assert_eq!(nodes.len(), 3 * PARTS + 2, "{nodes:?}");
+    // Those that keep something: the answers are checked anew each time.
+    assert_eq!(nodes.len(), 2 * PARTS + 2, "{nodes:?}");
 
     // One of the answers is wrong, so that there is a repair to be killed around.
     let faults = [Fault::Nonsense(Nonsense::WrongType)];
@@ -671,12 +956,16 @@ async fn killed_after_any_node_the_same_command_pays_for_no_finished_call_again(
         let json = again.json();
         assert_eq!((&json["facts"], &json["status"]), (&undisturbed["facts"], &Value::from("RESUMED")), "{node}");
         assert_eq!(json["took"]["calls"], 5, "{node}");
+        // A call that was under way is booked when it is made again; one whose answer came, but was not kept, twice.
+        let spent: Usd = json["spent"]["cost"].as_str().unwrap().parse().unwrap();
+        let twice = total(desk.server.billed().iter().map(|billed| cost(billed).checked_mul(2).unwrap()));
+        assert!(desk.bill() <= spent && spent <= twice, "{node}: {spent} of {}", desk.bill());
 
         let after = desk.server.counts();
         assert_eq!(after.len(), 5, "{node}: {after:?}");
         assert!(after.values().all(|count| count.done == 1), "{node}: {after:?}");
         for (key, count) in &before {
-            let (_, node_of_key) = key.split_once('/').unwrap();
+            let node_of_key = key.split('/').nth(1).unwrap();
             if killed.checkpointed().contains(&node_of_key) {
                 assert_eq!(after[key], *count, "{node}: {key} was finished");
             }
@@ -727,4 +1016,77 @@ async fn what_goes_wrong_is_said_in_one_line() {
     let mut command = desk.alone("llm.redb");
     command.args(["--faults", "earthquake"]);
     ran(command).await.ends_with(2).says("there is no fault `earthquake`");
+}
+
+#[tokio::test]
+async fn what_a_killed_command_spent_is_part_of_what_the_next_one_spends() {
+    // One call at a time, so that none is under way.
+    let desk = Desk::new(SHORT, [Fault::Nonsense(Nonsense::WrongType)]).await;
+    let options = ["--json", "--kill-after", "ask-1"];
+    assert_eq!(desk.program("llm.redb", &options).await.signal, Some(9));
+    let first = desk.bill();
+    assert_eq!(desk.server.billed().len(), 1);
+    let json = desk.program("llm.redb", &options).await.ends_with(0).json();
+    assert_eq!(desk.server.billed().len(), 2);
+    assert!(first > Usd::ZERO && desk.bill() > first);
+    let [spent, limit] = ["spent", "budget"].map(|of| json[of]["cost"].as_str().unwrap().parse::<Usd>().unwrap());
+    assert_eq!((spent, limit), (desk.bill(), Usd::cents(5)));
+}
+
+#[tokio::test]
+async fn a_budget_that_is_too_small_is_told_and_a_larger_one_goes_on() {
+    let desk = Desk::new(LONG, []).await;
+    let options = ["--json", "--budget", "0.003"];
+    let refused = desk.program("llm.redb", &[&options[..], &["--quiet"]].concat()).await.ends_with(3);
+    assert_eq!((refused.err.lines().count(), refused.out.as_str()), (1, ""), "{}", refused.err);
+    refused.says("llm: PARTIAL (node `ask-").says("the budget of $0.003 does not allow it: it could come to $0.00");
+    refused.says("of $0.003; the same command with a larger --budget goes on from there");
+    let made = desk.server.asked().len();
+    assert!((1..PARTS).contains(&made), "{made}");
+
+    let done = desk.program("llm.redb", &["--budget", "0.05"]).await.ends_with(0);
+    done.says("RESUMED: 4 calls, ").says(&format!("{} of $0.05.", desk.bill()));
+    assert!(desk.server.counts().values().all(|count| *count == once(1)), "{:?}", desk.server.counts());
+}
+
+#[tokio::test]
+async fn a_model_without_a_price_is_told_before_anything_is_asked() {
+    let desk = Desk::new(SHORT, []).await;
+    let house = ["--model", "house-model"];
+    let refused = desk.program("llm.redb", &house).await.ends_with(2);
+    refused.says("the model `house-model` has no price").says("--prices FILE").says("--budget none");
+    let fallback = ["--model", "gpt-4o", "--fallback-model", "house-model"];
+    desk.program("llm.redb", &fallback).await.ends_with(2).says("the model `house-model` has no price");
+    desk.program("llm.redb", &["--fallback-model", "gpt-4o", "--fallback-at", "80"])
+        .await
+        .ends_with(2)
+        .says("80 percent");
+    assert_eq!(desk.server.asked(), []);
+
+    let prices = desk.folder.path().join("prices.json");
+    let options = [&house[..], &["--json", "--prices", prices.to_str().unwrap()]].concat();
+    fs::write(&prices, r#"{ "models": { "house-model": { "input_per_million": -1, "output_per_million": 8 } } }"#)
+        .unwrap();
+    desk.program("llm.redb", &options).await.ends_with(2).says("prices.json: ").says("negative");
+    fs::write(&prices, r#"{ "models": { "house-model": { "input_per_million": 2, "output_per_million": 8 } } }"#)
+        .unwrap();
+    let json = desk.program("llm.redb", &options).await.ends_with(0).json();
+    let billed = desk.server.billed().remove(0);
+    let cost = Usd::picodollars(billed.prompt_tokens * 2_000_000 + billed.completion_tokens * 8_000_000);
+    assert_eq!(json["spent"]["cost"].as_str().unwrap().parse(), Ok(cost));
+
+    // Without a limit it costs what it costs.
+    let options = [&house[..], &["--json", "--take", "2", "--budget", "none"]].concat();
+    let json = desk.program("llm.redb", &options).await.ends_with(0).json();
+    assert_eq!((&json["spent"]["cost"], &json["budget"]["cost"]), (&Value::from("0.00"), &Value::Null));
+    assert_eq!(json["spent"]["unpriced_tokens"], json["spent"]["tokens"]);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_wrong_twice_has_its_own_exit_status() {
+    let desk = Desk::new(SHORT, [Fault::Nonsense(Nonsense::WrongType); 2]).await;
+    let wrong = desk.program("llm.redb", &["--quiet"]).await.ends_with(4);
+    wrong.says("llm: FAILED (node `check-1`, terminal): the model's answer cannot be used");
+    wrong.says("at `numbers[0].value`: invalid type: string \"many\"").says("another --take, or another --model");
+    assert_eq!(wrong.err.lines().count(), 1, "{}", wrong.err);
 }

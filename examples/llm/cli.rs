@@ -1,6 +1,6 @@
 //! What can be said on the command line.
 
-use std::path::PathBuf;
+use std::{num::NonZeroU64, path::PathBuf, str::FromStr};
 
 use clap::{
     Parser,
@@ -9,6 +9,8 @@ use clap::{
         styling::{AnsiColor, Style},
     },
 };
+
+use stroma::{Budget, Usd};
 
 use crate::server::{FAULTS, Fault};
 
@@ -23,6 +25,9 @@ const STYLES: Styles = Styles::styled()
 ///
 /// The model is one behind the chat completions of an OpenAI-compatible server. What a node returned is checkpointed before
 /// the next one starts, so the same command again goes on where an earlier one was killed, and pays for no call twice.
+///
+/// Before a call is made, the most that it can cost is set aside. One that does not fit into the budget is not made: the program
+/// ends, and the same command with a larger budget goes on from there.
 #[derive(Debug, Parser)]
 #[command(name = "llm", styles = STYLES, max_term_width = 100, after_help = AFTER)]
 pub(crate) struct Args {
@@ -38,6 +43,27 @@ pub(crate) struct Args {
     /// The model to ask. [default: gpt-4o-mini]
     #[arg(long, value_name = "NAME", default_value = "gpt-4o-mini", hide_default_value = true)]
     pub(crate) model: String,
+
+    /// The most that the text may cost, in dollars by list prices, all its commands together; `none` for no limit.
+    #[arg(long, value_name = "USD", default_value = "0.05")]
+    pub(crate) budget: Money,
+
+    /// The most tokens that the text may use, in and out, all its commands together. [default: no limit]
+    #[arg(long, value_name = "N")]
+    pub(crate) max_tokens: Option<NonZeroU64>,
+
+    /// The model to ask in place of --model once most of the budget is spent; `none` for none. [default: gpt-4o-mini for gpt-4o,
+    /// none for the others]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) fallback_model: Option<String>,
+
+    /// The share of the budget, from 0 to 1, from which on that is.
+    #[arg(long, value_name = "SHARE", default_value = "0.8")]
+    pub(crate) fallback_at: f64,
+
+    /// Prices of models, in dollars for a million tokens, for those that the program has no price of, or another one.
+    #[arg(long, value_name = "FILE", long_help = PRICES)]
+    pub(crate) prices: Option<PathBuf>,
 
     /// The most words in each of the four parts that a text is cut into.
     #[arg(long, value_name = "N", default_value = "1500")]
@@ -72,13 +98,59 @@ pub(crate) struct Args {
 const AFTER: &str = "\
 The key for the server of --base-url is that in the environment variable OPENAI_API_KEY.
 
-Exit status: 0 with the facts, 1 without, 2 when the command made no sense.";
+Exit status: 0 with the facts; 1 without; 2 when the command made no sense; 3 when the budget does not allow the next call;
+4 when the model's answer cannot be used, and was not mended when the model was told what is wrong.";
+
+const PRICES: &str = "\
+Prices of models, in dollars for a million tokens, for those that the program has no price of, or another one: a JSON file like
+
+  { \"models\": { \"house-model\": { \"input_per_million\": 2.5, \"output_per_million\": 10 } } }";
+
+/// The most that may be spent, if there is a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Money(pub(crate) Option<Usd>);
+
+impl FromStr for Money {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "none" => Ok(Self(None)),
+            text => match text.parse() {
+                Ok(Usd::ZERO) => Err("nothing can be asked for nothing: give dollars such as 0.05, or none".to_owned()),
+                Ok(most) => Ok(Self(Some(most))),
+                Err(error) => Err(error.to_string()),
+            },
+        }
+    }
+}
 
 fn long_faults() -> String {
     format!("What goes wrong with the first requests to its own server, one after the other, between commas: {FAULTS}")
 }
 
 impl Args {
+    /// What may be spent.
+    pub(crate) fn budget(&self) -> Budget {
+        let mut budget = Budget::unlimited();
+        if let Some(most) = self.budget.0 {
+            budget = budget.cost(most);
+        }
+        if let Some(most) = self.max_tokens {
+            budget = budget.tokens(most.get());
+        }
+        budget
+    }
+
+    /// The model that takes the place of the other one when money gets short.
+    pub(crate) fn fallback(&self) -> Option<&str> {
+        match self.fallback_model.as_deref() {
+            Some("none") => None,
+            None => (self.model == "gpt-4o").then_some("gpt-4o-mini"),
+            named => named,
+        }
+    }
+
     /// Where the checkpoints are.
     ///
     /// # Errors
@@ -104,6 +176,25 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_budget_is_an_exact_amount_or_none() {
+        let args = |line: &[&str]| Args::try_parse_from([&["llm"], line].concat());
+        let budget = |line: &[&str]| args(line).map(|args| args.budget()).map_err(|error| error.to_string());
+        let cents = Budget::unlimited().cost(Usd::cents(5));
+        assert_eq!(budget(&[]), Ok(cents));
+        assert_eq!(budget(&["--budget", "$0.05", "--max-tokens", "900"]), Ok(cents.tokens(900)));
+        assert_eq!(budget(&["--budget", "0.000000000001"]), Ok(cents.cost(Usd::picodollars(1))));
+        assert_eq!(budget(&["--budget", "none"]), Ok(Budget::unlimited()));
+        for wrong in [["--budget", "0"], ["--budget=-1", "a"], ["--budget", "much"], ["--max-tokens", "0"]] {
+            assert!(budget(&wrong).is_err(), "{wrong:?}");
+        }
+        let fallback = |line: &[&str]| args(line).ok().and_then(|args| args.fallback().map(str::to_owned));
+        assert_eq!(fallback(&[]), None);
+        assert_eq!(fallback(&["--model", "gpt-4o"]).as_deref(), Some("gpt-4o-mini"));
+        assert_eq!(fallback(&["--model", "gpt-4o", "--fallback-model", "none"]), None);
+        assert_eq!(fallback(&["--fallback-model", "small"]).as_deref(), Some("small"));
     }
 
     #[test]

@@ -86,7 +86,7 @@ pub(crate) enum Format {
 /// What a model answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Completion {
-    /// Its words.
+    /// Its words; none where it declined, or thought for as long as it was allowed to.
     pub(crate) content: String,
     /// The model that answered, as the server names it.
     pub(crate) model: String,
@@ -174,7 +174,7 @@ impl Client {
                 why: self.key.scrub(&error.into_inner().to_string()),
             })?
         };
-        envelope.completion()
+        Ok(envelope.completion())
     }
 }
 
@@ -234,13 +234,12 @@ struct Used {
 }
 
 impl Envelope {
-    fn completion(self) -> Result<Completion, LlmError> {
+    fn completion(self) -> Completion {
         let Self { model, choices, usage: Used { prompt_tokens, completion_tokens } } = self;
         let choice = choices.into_iter().next();
         let cut = choice.as_ref().is_some_and(|choice| choice.finish_reason.as_deref() == Some("length"));
-        let content = choice.and_then(|choice| choice.message.content);
-        let content = content.filter(|content| !content.trim().is_empty()).ok_or(LlmError::Silent)?;
-        Ok(Completion { content, model, cut, prompt_tokens, completion_tokens })
+        let content = choice.and_then(|choice| choice.message.content).unwrap_or_default();
+        Completion { content, model, cut, prompt_tokens, completion_tokens }
     }
 }
 
@@ -344,6 +343,26 @@ fn advice(status: StatusCode) -> &'static str {
 }
 
 impl LlmError {
+    /// Whether it is certain that nothing is charged for: there was no connection, or the server itself says that it did not do
+    /// it.
+    ///
+    /// A gateway that lost patience (502, 504) does not know what went on behind it, nor does anybody where an answer did not
+    /// come whole, or cannot be read.
+    pub(crate) fn is_free(&self) -> bool {
+        match self {
+            Self::Throttled { .. } | Self::OutOfCredit { .. } | Self::Refused { .. } | Self::Unsendable(_) => true,
+            Self::Unavailable { status, .. } => matches!(
+                *status,
+                StatusCode::INTERNAL_SERVER_ERROR
+                    | StatusCode::SERVICE_UNAVAILABLE
+                    | StatusCode::CONFLICT
+                    | StatusCode::TOO_EARLY
+            ),
+            Self::Unreachable(error) => error.is_connect(),
+            Self::CutOff(_) | Self::NotJson { .. } | Self::Garbled { .. } | Self::TooLong | Self::Silent => false,
+        }
+    }
+
     fn of_sending(error: reqwest::Error) -> Self {
         // An address may have a password in it.
         let error = error.without_url();

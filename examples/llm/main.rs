@@ -4,6 +4,7 @@
 //! cargo run --example llm                              # a text and a server of its own: nothing is needed, nothing is paid
 //! cargo run --example llm -- --faults 429:2,cut-off,wrong-type
 //! cargo run --example llm -- --kill-after ask-1        # dies in the middle; the same again pays for no call twice
+//! cargo run --example llm -- --take 2 --budget 0.003   # not enough; the same with more goes on
 //! OPENAI_API_KEY=... cargo run --example llm -- notes.txt --base-url https://api.openai.com/v1 --model gpt-4o-mini
 //! ```
 //!
@@ -34,7 +35,10 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser, error::ErrorKind};
-use stroma::{Cause, Halted, Outcome, PolicyMap, RunStatus, Runner, TokioClock, Trace, store::RedbStore};
+use stroma::{
+    Budget, BudgetExceeded, Cause, Dimension, Halted, PolicyMap, Pricing, RunStatus, Runner, SpendError, TokioClock,
+    Trace, store::RedbStore,
+};
 
 use crate::{
     cli::Args,
@@ -66,22 +70,46 @@ fn main() -> ExitCode {
     pool.shutdown_background();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("llm: {error}");
-            ExitCode::FAILURE
+        Err(Failed { code, line }) => {
+            eprintln!("llm: {line}");
+            ExitCode::from(code)
         }
     }
 }
 
+/// There are no facts.
+struct Failed {
+    /// The exit status.
+    code: u8,
+    /// Why, and what to do.
+    line: String,
+}
+
+impl Failed {
+    /// The command made no sense.
+    const fn usage(line: String) -> Self {
+        Self { code: 2, line }
+    }
+}
+
+impl From<String> for Failed {
+    fn from(line: String) -> Self {
+        Self { code: 1, line }
+    }
+}
+
 /// All that the command does.
-async fn extract(args: &Args) -> Result<(), String> {
+async fn extract(args: &Args) -> Result<(), Failed> {
     let pipeline = pipeline::<TokioClock>();
-    let nodes: Vec<&'static str> = pipeline.describe().to_vec().into_iter().map(|node| node.id).collect();
+    // (Those that keep nothing have no moment to be killed at.)
+    let nodes = pipeline.describe().to_vec();
+    let nodes: Vec<&'static str> = nodes.into_iter().filter(|node| node.checkpointed).map(|node| node.id).collect();
     if let Some(node) = args.kill_after.as_deref().filter(|node| !nodes.contains(node)) {
         let says = format!("there is no node `{node}` to be killed after: the nodes are {}", nodes.join(", "));
         Args::command().error(ErrorKind::InvalidValue, says).exit();
     }
     let progress = Progress::new(args.quiet);
+    let (pricing, budget) = (pricing(args)?, args.budget());
 
     // Kept until the end: it ends when it is dropped.
     let own: Option<Server>;
@@ -128,30 +156,37 @@ async fn extract(args: &Args) -> Result<(), String> {
         // What it says in general is for a run that is under way.
         detail => format!("no checkpoints without a store: {detail}"),
     })?;
-    let runner = Runner::quick(pipeline)
+    let mut runner = Runner::quick(pipeline).with_budget(budget).with_pricing(pricing);
+    if let Some(small) = args.fallback() {
+        runner = runner.with_model_fallback(args.model.clone(), small.to_owned(), args.fallback_at);
+    }
+    let runner = runner
         .with_store(Watched::new(store, progress, kill))
         // Only the calls have something that another attempt could change, and say so themselves.
         .with_policies(PolicyMap::never())
         .with_context(App { client, model: args.model.clone(), progress })
         .build()
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| Failed::usage(error.to_string()))?;
 
     let text = source.path.clone();
-    let done = runner.run_as(id, source).await.map_err(|halted| reason(&halted))?;
+    let done = runner.run_as(id, source).await.map_err(|halted| reason(&halted, &budget))?;
     if let Some(server) = own {
         let asked = server.asked().len();
         progress.say(&format!("The server was asked {asked} {}.", if asked == 1 { "time" } else { "times" }));
     }
-    let restored = restored(&done.trace);
+    let restored = done.report.restored;
     if restored > 0 {
         let total = nodes.len();
         progress.say(&format!("Not run again, since it was checkpointed: {restored} of {total} nodes."));
     }
-    progress.say(&format!("{}: {}.", done.report.status, render::took(&done.output.took)));
+    let (took, spent) = (render::took(&done.output.took), render::spent(&done.report.spent, &budget));
+    progress.say(&format!("{}: {took}. Spent: {spent}.", done.report.status));
     let mut out = String::new();
     if args.json {
         let run = id.to_string();
-        let json = render::Json { text: &text, run, status: done.report.status.to_string(), extract: &done.output };
+        let (spent, budget) = (render::Money::of(&done.report.spent), render::Limits::of(&budget));
+        let status = done.report.status.to_string();
+        let json = render::Json { text: &text, run, status, spent, budget, extract: &done.output };
         out = serde_json::to_string_pretty(&json).map_err(|error| error.to_string())?;
         out.push('\n');
     } else {
@@ -163,28 +198,83 @@ async fn extract(args: &Args) -> Result<(), String> {
     Ok(())
 }
 
-/// In how many nodes of a trace nothing was run.
-fn restored(trace: &Trace) -> usize {
-    trace.events().iter().filter(|event| event.outcome == Outcome::Restored).count()
+/// What the models cost.
+///
+/// # Errors
+/// When a table cannot be read, or when money is limited and the price of a model is not known: that is told before there is a
+/// call.
+fn pricing(args: &Args) -> Result<Pricing, Failed> {
+    let mut pricing = Pricing::known();
+    if let Some(path) = &args.prices {
+        let told = |error: &dyn Error| Failed::usage(format!("{}: {}", path.display(), chain(error)));
+        let text = fs::read_to_string(path).map_err(|error| told(&error))?;
+        pricing = pricing.merge_json(&text).map_err(|error| told(&error))?;
+    }
+    let mut models = [Some(args.model.as_str()), args.fallback()].into_iter().flatten();
+    let unknown = models.find(|model| pricing.price_of(model).is_none());
+    match unknown {
+        Some(model) if args.budget.0.is_some() => {
+            let as_of = pricing.as_of().unwrap_or("no known day");
+            let line =
+                format!("the model `{model}` has no price in the table of {as_of}, so no budget can hold: {PRICE}");
+            Err(Failed::usage(line))
+        }
+        _ => Ok(pricing),
+    }
 }
 
+/// What to do about a model without a price.
+const PRICE: &str = "give its price with --prices FILE (see --help), or --budget none to go without a limit of money";
+
 /// Why a run stopped: node, attempts, all that is underneath, and what to do.
-fn reason(halted: &Halted<AppError, Trace>) -> String {
-    let why = match &halted.cause {
-        Cause::Error(error) => chain(error),
-        Cause::Store(error) => chain(error),
-        Cause::Checkpoint(error) => format!("{}; another --take begins anew", chain(error)),
-        other => other.to_string(),
-    };
+fn reason(halted: &Halted<AppError, Trace>, budget: &Budget) -> Failed {
     let at = match (halted.node, halted.attempt) {
         (None, _) => String::new(),
         (Some(node), 0 | 1) => format!("node `{node}`, "),
         (Some(node), attempts) => format!("node `{node}`, {attempts} attempts, "),
     };
+    let (code, why) = why(halted);
+    let spent = render::spent(&halted.report.spent, budget);
     let line = format!("{} ({at}{}): {why}", halted.report.status, halted.class);
-    match halted.report.status {
-        RunStatus::Partial => format!("{line}; the same command again goes on from there"),
+    let line = match &halted.cause {
+        Cause::Budget(exceeded) => {
+            let option = if exceeded.dimension() == Dimension::Tokens { "--max-tokens" } else { "--budget" };
+            format!("{line}; spent is {spent}; the same command with a larger {option} goes on from there")
+        }
+        // What was paid for is kept.
+        Cause::Account(_) => format!("{line}; then the same command goes on from there"),
+        _ if halted.report.status == RunStatus::Partial => {
+            format!("{line}; the same command again goes on from there")
+        }
         _ => line,
+    };
+    Failed { code, line }
+}
+
+/// The exit status for the cause of a stop, and what it is.
+fn why(halted: &Halted<AppError, Trace>) -> (u8, String) {
+    match &halted.cause {
+        Cause::Budget(BudgetExceeded::Cost { limit, actual }) => {
+            (3, format!("the budget of {limit} does not allow it: it could come to {actual}"))
+        }
+        Cause::Budget(BudgetExceeded::Tokens { limit, actual }) => {
+            (3, format!("the budget of {limit} tokens does not allow it: it could come to {actual}"))
+        }
+        Cause::Contract(broken) => {
+            let flaw = &broken.violation;
+            let advice = "ask anew with another --take, or another --model";
+            (4, format!("the model's answer cannot be used, and it did not mend it when it was told: {flaw}; {advice}"))
+        }
+        Cause::Account(SpendError::UnknownModel(model)) => {
+            let model = model.name().unwrap_or_default();
+            (1, format!("the server says that it was `{model}` that answered, which has no price: {PRICE}"))
+        }
+        Cause::Error(error) => (1, chain(error)),
+        Cause::Account(error) => (1, chain(error)),
+        Cause::Ledger(error) => (1, chain(error)),
+        Cause::Store(error) => (1, chain(error)),
+        Cause::Checkpoint(error) => (1, format!("{}; another --take begins anew", chain(error))),
+        other => (1, other.to_string()),
     }
 }
 

@@ -1,12 +1,12 @@
 //! The pipeline: what its nodes are, what they ask the model, and what becomes of its answers.
 
-use std::{collections::BTreeSet, fmt, io, path::Path, time::Duration};
+use std::{collections::BTreeSet, io, path::Path, time::Duration};
 
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 use stroma::{
     Backoff, ByFailure, Caps, Clock, Failure, FailureClass, Full, ListTrace, Metering, NoTrace, NodeCx, Pipeline,
-    PolicyMap, RunId, Sealed, SendExec, ms, node, node_with, par,
+    PolicyMap, RunId, Sealed, SendExec, SpendError, Usage, Violation, json, ms, node, node_with, par,
     parts::{Fold, Shown},
     secs,
     store::Durable,
@@ -26,8 +26,14 @@ const VERSION: u32 = 1;
 pub(crate) const PARTS: usize = 4;
 /// A text is not cut into smaller parts than this, in words.
 const SMALLEST_PART: usize = 60;
-/// The longest answer in tokens.
+/// The longest answer in tokens, however long the part is.
 const LONGEST_ANSWER: u32 = 8_192;
+/// How much longer an answer may be for each word of its part, in tokens. (A sentence is quoted once for each fact in it.)
+const ANSWER_PER_WORD: u32 = 16;
+/// The answer about a part without a word, in tokens.
+const SHORTEST_ANSWER: u32 = 512;
+/// What a request has beside the text of its messages, in tokens: at most, for each message and for the whole.
+const FRAME: u64 = 16;
 /// The time that an attempt at a call, or at reading, has.
 pub(crate) const ATTEMPT_LIMIT: Duration = secs(60);
 /// The time that a run has, with everything. A server that asks for more patience than that is not waited for.
@@ -43,7 +49,7 @@ const PATIENTLY: PolicyMap = PolicyMap::never()
 pub(crate) struct App {
     /// How the model is asked.
     pub(crate) client: Client,
-    /// The model.
+    /// The model, while there is money for it.
     pub(crate) model: String,
     /// Who is told what goes on.
     pub(crate) progress: Progress,
@@ -136,12 +142,9 @@ pub(crate) enum AppError {
     /// The model did not answer.
     #[error(transparent)]
     Llm(#[from] LlmError),
-    /// The model's answer is wrong, and so was the repaired one.
-    #[error(
-        "the model's answer cannot be used, and it did not mend it when it was told: {0}; ask anew with another --take, or \
-         another --model"
-    )]
-    Flawed(Flaw),
+    /// The call was not made, since the budget does not allow it.
+    #[error(transparent)]
+    Spend(#[from] SpendError),
 }
 
 impl Failure for AppError {
@@ -149,7 +152,8 @@ impl Failure for AppError {
         match self {
             Self::Read(error) => error.class(),
             Self::Llm(error) => error.class(),
-            Self::Path | Self::Changed | Self::NotUtf8(_) | Self::Empty | Self::TooLong { .. } | Self::Flawed(_) => {
+            Self::Spend(error) => error.class(),
+            Self::Path | Self::Changed | Self::NotUtf8(_) | Self::Empty | Self::TooLong { .. } => {
                 FailureClass::Terminal
             }
         }
@@ -160,21 +164,6 @@ impl Failure for AppError {
             Self::Llm(error) => error.retry_after(),
             _ => None,
         }
-    }
-}
-
-/// What is wrong with an answer, and where.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Flaw {
-    /// The field, such as `numbers[2].value`; `.` for all of it.
-    pub(crate) path: String,
-    /// What is wrong with it.
-    pub(crate) says: String,
-}
-
-impl fmt::Display for Flaw {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "at `{}`: {}", self.path, self.says)
     }
 }
 
@@ -191,6 +180,15 @@ pub(crate) struct Answer {
     /// Whether it ended because it had reached its longest.
     cut: bool,
     /// What it took.
+    took: Took,
+}
+
+/// What the facts of a part are held against.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Schema)]
+pub(crate) struct Ground {
+    /// The letters of the part.
+    letters: String,
+    /// What the answer took.
     took: Took,
 }
 
@@ -282,10 +280,10 @@ where
     for<'a> K::Sleep<'a>: Send,
 {
     let parts = par!(
-        part::<0, K>(["ask-1", "repair-1", "check-1"]),
-        part::<1, K>(["ask-2", "repair-2", "check-2"]),
-        part::<2, K>(["ask-3", "repair-3", "check-3"]),
-        part::<3, K>(["ask-4", "repair-4", "check-4"]),
+        part::<0, K>(["ask-1", "repair-1", "ground-1", "check-1"]),
+        part::<1, K>(["ask-2", "repair-2", "ground-2", "check-2"]),
+        part::<2, K>(["ask-3", "repair-3", "ground-3", "check-3"]),
+        part::<3, K>(["ask-4", "repair-4", "ground-4", "check-4"]),
     );
     node("read", read)
         .timeout(ATTEMPT_LIMIT)
@@ -296,18 +294,25 @@ where
 }
 
 /// What is done with part number `N`, in nodes of its own: an answer that came is checkpointed, whatever becomes of the others.
+///
+/// The last node reads the answer, which is text from outside: where it is not what was asked for, though the model was told
+/// once, it breaks a contract, which no retry can mend.
 fn part<const N: usize, K>(
-    [to_ask, to_repair, to_check]: [&'static str; 3],
-) -> Sealed<impl SendExec<AppEnv<K>, In = Parts, Out = Option<Extract>, Error = AppError> + Send + Sync>
+    [to_ask, to_repair, to_ground, to_check]: [&'static str; 4],
+) -> Sealed<impl SendExec<AppEnv<K>, In = Parts, Out = Extract, Error = AppError> + Send + Sync>
 where
     K: Clock + Send + Sync + 'static,
     for<'a> K::Sleep<'a>: Send,
 {
+    let check = json::decode::<Facts>().named(to_check).ensure(Facts::all_named);
     node_with(to_ask, ask::<N>)
         .retry(PATIENTLY)
         .timeout(ATTEMPT_LIMIT)
         .then(node_with(to_repair, repair).retry(PATIENTLY).timeout(ATTEMPT_LIMIT))
-        .then(node(to_check, check))
+        // It yields the same each time, and is quick about it.
+        .then(par(node(to_ground, ground).skip_checkpoint(), check))
+        .ensure(|(ground, facts): &(Ground, Facts)| facts.all_in(&ground.letters))
+        .map(|(ground, facts)| Extract { facts, took: ground.took })
         .seal()
 }
 
@@ -377,53 +382,88 @@ fn said((role, content): (Role, &str)) -> Message {
     Message { role, content: content.to_owned() }
 }
 
-async fn ask<const N: usize>(parts: Parts, cx: NodeCx<'_, App>) -> Result<Option<Answer>, AppError> {
-    // A short text has fewer parts.
-    let Some(part) = parts.into_iter().nth(N) else { return Ok(None) };
-    let completion = call(opening(&part), cx).await?;
-    Ok(Some(Answer::of(part, completion)))
+async fn ask<const N: usize>(parts: Parts, cx: NodeCx<'_, App>) -> Result<Answer, AppError> {
+    // A short text has fewer parts, and no text states no facts.
+    let Some(part) = parts.into_iter().nth(N) else { return Ok(Answer::none()) };
+    let longest = longest_answer(&part);
+    let completion = call(opening(&part), longest, cx).await?;
+    Ok(Answer::of(part, completion))
 }
 
 /// Shows the model what is wrong with its answer, if anything is.
-async fn repair(answer: Option<Answer>, cx: NodeCx<'_, App>) -> Result<Option<Answer>, AppError> {
-    let Some(answer) = answer else { return Ok(None) };
-    let Err(flaw) = answer.facts() else { return Ok(Some(answer)) };
-    cx.context().progress.say(&format!("{}: the answer is wrong {flaw}", cx.node()));
+async fn repair(answer: Answer, cx: NodeCx<'_, App>) -> Result<Answer, AppError> {
+    let Err(flaw) = answer.check() else { return Ok(answer) };
+    cx.context().progress.say(&format!("{}: the answer is wrong {}", cx.node(), whereabouts(&flaw)));
     let mut messages = opening(&answer.part);
     let wrong = format!(
-        "Your answer cannot be used. It is wrong {flaw}. Send the whole JSON object again, without that mistake."
+        "Your answer cannot be used. It is wrong {}. Send the whole JSON object again, without that mistake.",
+        whereabouts(&flaw)
     );
     messages.extend([(Role::Assistant, answer.content.as_str()), (Role::User, &wrong)].map(said));
-    let mut repaired = Answer::of(answer.part, call(messages, cx).await?);
+    let longest = longest_answer(&answer.part);
+    let mut repaired = Answer::of(answer.part, call(messages, longest, cx).await?);
     repaired.took.add(answer.took);
-    Ok(Some(repaired))
+    Ok(repaired)
 }
 
-async fn check(answer: Option<Answer>) -> Result<Option<Extract>, AppError> {
-    let Some(answer) = answer else { return Ok(None) };
-    let facts = answer.facts().map_err(AppError::Flawed)?;
-    Ok(Some(Extract { facts, took: answer.took }))
+/// Where an answer is wrong, and what is wrong there.
+fn whereabouts(flaw: &Violation) -> String {
+    match flaw.path() {
+        "" => format!("as a whole: {}", flaw.message()),
+        path => format!("at `{path}`: {}", flaw.message()),
+    }
 }
 
-/// Asks the model. Every attempt at one node sends the same, so they have one key.
-async fn call(messages: Vec<Message>, cx: NodeCx<'_, App>) -> Result<Completion, AppError> {
+async fn ground(answer: Answer) -> Result<Ground, AppError> {
+    Ok(Ground { letters: letters(&answer.part), took: answer.took })
+}
+
+/// How long the answer about a part may be, in tokens: the limit that the server is told, and the part of the price that is set
+/// aside for it.
+fn longest_answer(part: &str) -> u32 {
+    let words = u32::try_from(text::words(part)).unwrap_or(u32::MAX);
+    words.saturating_mul(ANSWER_PER_WORD).saturating_add(SHORTEST_ANSWER).min(LONGEST_ANSWER)
+}
+
+/// The most that a call can use. No tokenizer of a model makes more tokens of a text than it has bytes.
+pub(crate) fn at_most(chat: &Chat) -> Usage<'_> {
+    let messages = chat.messages.iter().map(|said| said.content.len() as u64 + FRAME);
+    Usage::of(&chat.model).input(messages.sum::<u64>() + FRAME).output(chat.max_completion_tokens.into())
+}
+
+/// Asks the model, if there is money for it.
+async fn call(messages: Vec<Message>, longest: u32, cx: NodeCx<'_, App>) -> Result<Completion, AppError> {
     let App { client, model, progress } = cx.context();
-    let chat = Chat {
-        model: model.clone(),
-        messages,
-        max_completion_tokens: LONGEST_ANSWER,
-        response_format: Format::JsonObject,
-    };
-    // Every runner that takes this pipeline knows its runs.
+    // What was spent in between may have made it another one.
+    let model = cx.model(model);
+    let response_format = Format::JsonObject;
+    let chat = Chat { model: model.to_owned(), messages, max_completion_tokens: longest, response_format };
+    // The attempts at one node send the same, so they have one key, unless the model is another one: a server takes a key for
+    // one request alone. Every runner that takes this pipeline knows its runs.
     let key = cx.idempotency_key().map(|key| key.to_string()).unwrap_or_default();
+    let key = format!("{key}/{}", model.escape_default());
+
+    let reserved = cx.reserve(at_most(&chat))?;
     match client.complete(&chat, &key).await {
         Ok(completion) => {
             let Completion { prompt_tokens, completion_tokens, model, .. } = &completion;
-            progress.say(&format!("{}: {prompt_tokens} + {completion_tokens} tokens from {model}", cx.node()));
+            let used = Usage::of(model).input(*prompt_tokens).output(*completion_tokens);
+            // Where it cannot be booked as it should be the run halts after this node. The answer was paid for, so it is kept.
+            let cost = reserved.settle(used).map_or_else(|_| "no known price".to_owned(), |cost| cost.to_string());
+            let (node, model) = (cx.node(), text::one_line(model));
+            progress.say(&format!("{node}: {prompt_tokens} + {completion_tokens} tokens from {model}, {cost}"));
+            if completion.content.trim().is_empty() {
+                return Err(LlmError::Silent.into());
+            }
             Ok(completion)
         }
         Err(error) => {
             progress.say(&format!("{}: attempt {}: {error}", cx.node(), cx.attempt()));
+            if error.is_free() {
+                // Nothing was used, so there is nothing that could not be booked.
+                let _ = reserved.settle(Usage::of(model));
+            }
+            // Else the reservation is dropped, as where the time is up: it is booked, since the server may have done the work.
             Err(error.into())
         }
     }
@@ -436,40 +476,67 @@ impl Answer {
         Self { part, content, cut, took }
     }
 
-    /// The facts that the answer states.
+    /// What there is to say about no text.
+    fn none() -> Self {
+        let content = r#"{ "people": [], "places": [], "dates": [], "numbers": [] }"#.to_owned();
+        Self { part: String::new(), content, cut: false, took: Took::default() }
+    }
+
+    /// Whether the answer is what was asked for: what the contract asks, but to tell the model what is wrong.
     ///
     /// # Errors
-    /// When it is not what was asked for, with the field that is wrong.
-    fn facts(&self) -> Result<Facts, Flaw> {
-        let flaw = |path: String, says: String| Flaw { path, says };
-        if self.cut {
-            let says = format!("it ended at its limit of {LONGEST_ANSWER} tokens, so it has to be shorter");
-            return Err(flaw(".".to_owned(), says));
-        }
-        let read = &mut serde_json::Deserializer::from_str(unfenced(&self.content));
-        let facts: Facts = serde_path_to_error::deserialize(&mut *read)
-            .map_err(|error| flaw(error.path().to_string(), error.inner().to_string()))?;
-        read.end().map_err(|error| flaw(".".to_owned(), error.to_string()))?;
-        let text = letters(&self.part);
-        for (path, sentence) in facts.sentences() {
-            let letters = letters(sentence);
-            if letters.is_empty() || !text.contains(&letters) {
-                return Err(flaw(path, format!("the text does not have the sentence `{sentence}`")));
-            }
-        }
-        Ok(facts)
+    /// When it is not, with the field that is wrong.
+    fn check(&self) -> Result<(), Violation> {
+        let facts: Facts = json::from_str(unfenced(&self.content)).map_err(|flaw| match self.cut {
+            true => Violation::new("it ended at its limit of tokens, so it has to be shorter"),
+            false => flaw,
+        })?;
+        facts.all_named()?;
+        facts.all_in(&letters(&self.part))
+    }
+}
+
+/// The JSON in what was said.
+impl AsRef<[u8]> for Answer {
+    fn as_ref(&self) -> &[u8] {
+        unfenced(&self.content).as_bytes()
     }
 }
 
 impl Facts {
-    /// All sentences, each with the path of its field.
-    fn sentences(&self) -> impl Iterator<Item = (String, &str)> {
+    /// All facts that have a name, each with the path of its place.
+    fn named(&self) -> impl Iterator<Item = (String, &Fact)> {
         let kinds = [("people", &self.people), ("places", &self.places), ("dates", &self.dates)];
-        let named = kinds.into_iter().flat_map(|(kind, facts)| {
-            facts.iter().enumerate().map(move |(at, fact)| (format!("{kind}[{at}].sentence"), fact.sentence.as_str()))
-        });
+        kinds
+            .into_iter()
+            .flat_map(|(kind, facts)| facts.iter().enumerate().map(move |(at, fact)| (format!("{kind}[{at}]"), fact)))
+    }
+
+    /// Whether each fact that should have a name has one.
+    fn all_named(&self) -> Result<(), Violation> {
+        match self.named().find(|(_, fact)| fact.name.trim().is_empty()) {
+            Some((path, _)) => Err(Violation::new("it is empty").at(format_args!("{path}.name"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether each sentence is in the text with these letters.
+    fn all_in(&self, text: &str) -> Result<(), Violation> {
+        let named = self.named().map(|(path, fact)| (path, fact.sentence.as_str()));
         let numbers = self.numbers.iter().enumerate();
-        named.chain(numbers.map(|(at, number)| (format!("numbers[{at}].sentence"), number.sentence.as_str())))
+        let numbers = numbers.map(|(at, number)| (format!("numbers[{at}]"), number.sentence.as_str()));
+        let mut sentences = named.chain(numbers);
+        let invented = sentences.find(|(_, sentence)| {
+            let letters = letters(sentence);
+            letters.is_empty() || !text.contains(&letters)
+        });
+        match invented {
+            Some((path, sentence)) => {
+                let says = Violation::new(format_args!("the text does not have the sentence `{sentence}`"));
+                Err(says.at(format_args!("{path}.sentence")))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Adds what is not there yet.
@@ -499,11 +566,9 @@ fn letters(text: &str) -> String {
     text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
-async fn merge(
-    (one, two, three, four): (Option<Extract>, Option<Extract>, Option<Extract>, Option<Extract>),
-) -> Result<Extract, AppError> {
+async fn merge((one, two, three, four): (Extract, Extract, Extract, Extract)) -> Result<Extract, AppError> {
     let mut all = Extract::default();
-    for Extract { facts, took } in [one, two, three, four].into_iter().flatten() {
+    for Extract { facts, took } in [one, two, three, four] {
         all.facts.add(facts);
         all.took.add(took);
     }

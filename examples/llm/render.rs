@@ -3,6 +3,7 @@
 use core::fmt;
 
 use serde::Serialize;
+use stroma::{Budget, Spent, Usd};
 use textwrap::Options;
 
 use crate::{
@@ -19,9 +20,46 @@ pub(crate) struct Json<'a> {
     pub(crate) run: String,
     /// How it ended.
     pub(crate) status: String,
+    /// What it spent.
+    pub(crate) spent: Money,
+    /// What it may spend.
+    pub(crate) budget: Limits,
     /// The facts, and what they took.
     #[serde(flatten)]
     pub(crate) extract: &'a Extract,
+}
+
+/// What a run spent.
+#[derive(Debug, Serialize)]
+pub(crate) struct Money {
+    /// Tokens, in and out.
+    tokens: u64,
+    /// Dollars.
+    cost: Usd,
+    /// Those of the tokens that have no price.
+    unpriced_tokens: u64,
+}
+
+impl Money {
+    /// What a run spent.
+    pub(crate) fn of(spent: &Spent) -> Self {
+        let Spent { tokens, cost, unpriced_tokens, .. } = *spent;
+        Self { tokens, cost, unpriced_tokens }
+    }
+}
+
+/// What a run may spend; nothing where there is no limit.
+#[derive(Debug, Serialize)]
+pub(crate) struct Limits {
+    tokens: Option<u64>,
+    cost: Option<Usd>,
+}
+
+impl Limits {
+    /// Those of a budget.
+    pub(crate) fn of(budget: &Budget) -> Self {
+        Self { tokens: budget.token_limit(), cost: budget.cost_limit() }
+    }
 }
 
 /// Writes the facts, kind by kind, each with its sentence. `width` is the number of columns.
@@ -58,4 +96,20 @@ pub(crate) fn took(took: &Took) -> String {
     let calls = if took.calls == 1 { "call" } else { "calls" };
     let (calls_made, sent, got) = (took.calls, took.prompt_tokens, took.completion_tokens);
     format!("{calls_made} {calls}, {sent} + {got} tokens from {}", one_line(&models.join(", ")))
+}
+
+/// What was spent of a budget, in a few words.
+pub(crate) fn spent(spent: &Spent, budget: &Budget) -> String {
+    let cost = match budget.cost_limit() {
+        Some(limit) => format!("{} of {limit}", spent.cost),
+        None => spent.cost.to_string(),
+    };
+    let tokens = match budget.token_limit() {
+        Some(limit) => format!("{} of {limit} tokens", spent.tokens),
+        None => format!("{} tokens", spent.tokens),
+    };
+    match spent.unpriced_tokens {
+        0 => format!("{tokens}, {cost}"),
+        unpriced => format!("{tokens}, {cost} without {unpriced} that have no price"),
+    }
 }

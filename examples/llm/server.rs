@@ -125,6 +125,17 @@ pub(crate) struct Count {
     pub(crate) done: u32,
 }
 
+/// What was done, and is to be paid for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Billed {
+    /// The model that did it, by the name in the answer.
+    pub(crate) model: String,
+    /// Tokens of the request.
+    pub(crate) prompt_tokens: u64,
+    /// Tokens of the answer.
+    pub(crate) completion_tokens: u64,
+}
+
 /// A request as it came.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
@@ -132,6 +143,8 @@ pub(crate) struct Asked {
     pub(crate) key: Option<String>,
     /// The model.
     pub(crate) model: String,
+    /// The longest answer in tokens, where it was said.
+    pub(crate) longest: Option<u64>,
     /// What was said so far: who, and what.
     pub(crate) messages: Vec<(String, String)>,
 }
@@ -182,6 +195,16 @@ impl Server {
         self.shared.state().faults.extend(faults);
     }
 
+    /// From now on `model` is called `name` in the answers.
+    pub(crate) fn rename(&self, model: &str, name: &str) {
+        self.shared.state().names.insert(model.to_owned(), name.to_owned());
+    }
+
+    /// All that was done.
+    pub(crate) fn billed(&self) -> Vec<Billed> {
+        self.shared.state().billed.clone()
+    }
+
     /// What each key was used for.
     pub(crate) fn counts(&self) -> BTreeMap<String, Count> {
         self.shared.state().counts.clone()
@@ -228,8 +251,10 @@ struct State {
     asked: Vec<Asked>,
     /// What was answered to each key, and what had been asked.
     answers: BTreeMap<String, (Bytes, Value)>,
-    /// How often something was done.
-    done: u32,
+    /// What was done.
+    billed: Vec<Billed>,
+    /// Models that have another name in the answers.
+    names: BTreeMap<String, String>,
 }
 
 impl Shared {
@@ -266,7 +291,7 @@ struct Completion {
     model: String,
     messages: Vec<Message>,
     #[serde(alias = "max_tokens")]
-    max_completion_tokens: Option<usize>,
+    max_completion_tokens: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -340,7 +365,8 @@ impl State {
             self.counts.entry(key.clone()).or_default().seen += 1;
         }
         let messages = completion.messages.iter().map(|said| (said.role.clone(), said.content.clone())).collect();
-        self.asked.push(Asked { key, model: completion.model.clone(), messages });
+        let (model, longest) = (completion.model.clone(), completion.max_completion_tokens);
+        self.asked.push(Asked { key, model, longest, messages });
         self.faults.pop_front().unwrap_or(Fault::None)
     }
 
@@ -359,8 +385,13 @@ impl State {
             }
             return Ok(answer.clone());
         }
-        self.done += 1;
-        let answer = Bytes::from(complete(completion, fault, self.done).to_string());
+        let name = match self.names.get(&completion.model) {
+            Some(name) => name,
+            None => dated(&completion.model),
+        };
+        let (answer, billed) = complete(completion, fault, name, self.billed.len() + 1);
+        self.billed.push(billed);
+        let answer = Bytes::from(answer.to_string());
         if let Some(key) = key {
             self.counts.entry(key.to_owned()).or_default().done += 1;
             self.answers.insert(key.to_owned(), (answer.clone(), raw));
@@ -369,8 +400,17 @@ impl State {
     }
 }
 
-/// The answer to a request, as the protocol has it.
-fn complete(completion: &Completion, fault: Fault, number: u32) -> Value {
+/// Servers answer by the name of the very version.
+fn dated(model: &str) -> &str {
+    match model {
+        "gpt-4o" => "gpt-4o-2024-08-06",
+        "gpt-4o-mini" => "gpt-4o-mini-2024-07-18",
+        other => other,
+    }
+}
+
+/// The answer to a request, as the protocol has it, of the model of this name, and what it used.
+fn complete(completion: &Completion, fault: Fault, model: &str, number: usize) -> (Value, Billed) {
     let text = completion.messages.iter().find(|said| said.role == "user").map_or("", |said| said.content.as_str());
     let mut facts = Facts::find(text);
     let mut reason = "stop";
@@ -395,30 +435,32 @@ fn complete(completion: &Completion, fault: Fault, number: u32) -> Value {
         }
         _ => json!(facts).to_string(),
     };
-    let most = completion.max_completion_tokens.unwrap_or(usize::MAX);
+    let most = completion.max_completion_tokens.unwrap_or(u64::MAX);
     if fault == Fault::Nonsense(Nonsense::TooLong) || tokens(&content) > most {
         reason = "length";
         let half = content.chars().count() / 2;
         content = content.chars().take(half).collect();
     }
-    let prompt: usize = completion.messages.iter().map(|said| tokens(&said.content)).sum();
+    let prompt: u64 = completion.messages.iter().map(|said| tokens(&said.content)).sum();
     let answered = tokens(&content).min(most);
-    json!({
+    let billed = Billed { model: model.to_owned(), prompt_tokens: prompt, completion_tokens: answered };
+    let answer = json!({
         "id": format!("chatcmpl-{number}"),
         "object": "chat.completion",
-        "model": completion.model,
+        "model": model,
         "choices": [{
             "index": 0,
             "message": { "role": "assistant", "content": content },
             "finish_reason": reason,
         }],
         "usage": { "prompt_tokens": prompt, "completion_tokens": answered, "total_tokens": prompt + answered },
-    })
+    });
+    (answer, billed)
 }
 
 /// How many tokens a text has for this model: its words and its marks.
-fn tokens(text: &str) -> usize {
-    text.split_word_bounds().filter(|piece| !piece.trim().is_empty()).count()
+fn tokens(text: &str) -> u64 {
+    text.split_word_bounds().filter(|piece| !piece.trim().is_empty()).map(|_| 1).sum()
 }
 
 fn refused(status: StatusCode, code: &str, says: &str) -> Response<Reply> {
