@@ -10,6 +10,8 @@
 
 #[path = "../examples/llm/client.rs"]
 mod client;
+#[path = "support/example.rs"]
+mod example;
 #[path = "../examples/llm/pipeline.rs"]
 mod pipeline;
 #[path = "../examples/llm/progress.rs"]
@@ -30,8 +32,8 @@ use std::{
     future::Future,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
-    process::{Command, Output},
-    sync::{Arc, Mutex, OnceLock},
+    process::Output,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -45,6 +47,7 @@ use tempfile::TempDir;
 
 use crate::{
     client::{ApiKey, Chat, Client, Format, LlmError, Message, Role, SetupError},
+    example::program,
     pipeline::{ATTEMPT_LIMIT, App, AppError, Extract, PARTS, Source, at_most, pipeline},
     progress::Progress,
     server::{Asked, Billed, ComeBack, Count, Fault, Nonsense, Server},
@@ -854,27 +857,6 @@ async fn what_is_booked_is_the_model_that_answered() {
 
 // The program.
 
-/// The program. Cargo builds it, and says where it is: what lies in the target folder may be of yesterday.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--example", "llm", "--message-format", "json", "--manifest-path"]);
-        cargo.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
-        if !cfg!(debug_assertions) {
-            cargo.arg("--release");
-        }
-        let built = cargo.output().unwrap();
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        let messages = String::from_utf8(built.stdout).unwrap();
-        let executable = messages.lines().find_map(|line| {
-            let message: Value = serde_json::from_str(line).ok()?;
-            (message["target"]["name"] == "llm").then(|| message["executable"].as_str().map(PathBuf::from))?
-        });
-        executable.unwrap()
-    })
-}
-
 struct Ran {
     code: Option<i32>,
     signal: Option<i32>,
@@ -917,7 +899,7 @@ impl Desk {
     }
 
     fn alone(&self, state: &str) -> tokio::process::Command {
-        let mut command = tokio::process::Command::new(program());
+        let mut command = tokio::process::Command::new(program("llm"));
         command.env_remove("OPENAI_API_KEY").arg("--state").arg(self.folder.path().join(state));
         command
     }
@@ -1039,7 +1021,9 @@ async fn a_budget_that_is_too_small_is_told_and_a_larger_one_goes_on() {
     let options = ["--json", "--budget", "0.003"];
     let refused = desk.program("llm.redb", &[&options[..], &["--quiet"]].concat()).await.ends_with(3);
     assert_eq!((refused.err.lines().count(), refused.out.as_str()), (1, ""), "{}", refused.err);
-    refused.says("llm: PARTIAL (node `ask-").says("the budget of $0.003 does not allow it: it could come to $0.00");
+    refused
+        .says("llm: PARTIAL (node `ask-")
+        .says("the budget of $0.003 does not allow more: the run could come to $0.00");
     refused.says("of $0.003; the same command with a larger --budget goes on from there");
     let made = desk.server.asked().len();
     assert!((1..PARTS).contains(&made), "{made}");

@@ -98,8 +98,12 @@ pub(crate) struct Args {
 const AFTER: &str = "\
 The key for the server of --base-url is that in the environment variable OPENAI_API_KEY.
 
-Exit status: 0 with the facts; 1 without; 2 when the command made no sense; 3 when the budget does not allow the next call;
-4 when the model's answer cannot be used, and was not mended when the model was told what is wrong.";
+Exit status:
+  0  with the facts
+  1  without them
+  2  when the command made no sense
+  3  when the budget does not allow the next call
+  4  when the model's answer cannot be used, though the model was told what is wrong with it";
 
 const PRICES: &str = "\
 Prices of models, in dollars for a million tokens, for those that the program has no price of, or another one: a JSON file like

@@ -255,10 +255,10 @@ fn reason(halted: &Halted<AppError, Trace>, budget: &Budget) -> Failed {
 fn why(halted: &Halted<AppError, Trace>) -> (u8, String) {
     match &halted.cause {
         Cause::Budget(BudgetExceeded::Cost { limit, actual }) => {
-            (3, format!("the budget of {limit} does not allow it: it could come to {actual}"))
+            (3, format!("the budget of {limit} does not allow more: the run could come to {actual}"))
         }
         Cause::Budget(BudgetExceeded::Tokens { limit, actual }) => {
-            (3, format!("the budget of {limit} tokens does not allow it: it could come to {actual}"))
+            (3, format!("the budget of {limit} tokens does not allow more: the run could come to {actual}"))
         }
         Cause::Contract(broken) => {
             let flaw = &broken.violation;
