@@ -685,14 +685,14 @@ async fn what_is_reported_is_the_bill_to_the_picodollar() {
 async fn no_call_is_made_that_does_not_fit_into_the_budget_with_the_others() {
     let rich = Desk::of(SMALL, Usd::dollars(1), LONG, []).await;
     let undisturbed = rich.run().await.unwrap();
-    // In the order of the parts, which is that in which they are asked about.
     let mut asked = rich.server.asked();
-    asked.sort_by(|a, b| a.key.cmp(&b.key));
-    let each: Vec<Usd> = asked.iter().map(most).collect();
     for (asked, billed) in asked.iter().zip(rich.server.billed()) {
         let (most, longest) = (most(asked), asked.longest.unwrap());
         assert!(cost(&billed) < most && billed.completion_tokens <= longest, "{most} {billed:?}");
     }
+    // In the order of the parts, which is that in which they are asked about.
+    asked.sort_by(|a, b| a.key.cmp(&b.key));
+    let each: Vec<Usd> = asked.iter().map(most).collect();
 
     for fit in 0..PARTS {
         // What the next one would take, less a picodollar.
