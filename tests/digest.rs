@@ -3,13 +3,15 @@
 // It is the user of a program, and has the standard library.
 #![allow(clippy::std_instead_of_alloc, clippy::std_instead_of_core)]
 
+#[path = "support/example.rs"]
+mod example;
+
 use std::{
     collections::BTreeMap,
     fs,
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Command, Output},
-    sync::OnceLock,
 };
 
 use serde_json::Value;
@@ -19,26 +21,7 @@ use stroma::{
 };
 use tempfile::TempDir;
 
-/// The program. Cargo builds it, and says where it is: what lies in the target folder may be of yesterday.
-fn program() -> &'static Path {
-    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        let mut cargo = Command::new(env!("CARGO"));
-        cargo.args(["build", "--example", "digest", "--message-format", "json", "--manifest-path"]);
-        cargo.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml"));
-        if !cfg!(debug_assertions) {
-            cargo.arg("--release");
-        }
-        let built = cargo.output().unwrap();
-        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
-        let messages = String::from_utf8(built.stdout).unwrap();
-        let executable = messages.lines().find_map(|line| {
-            let message: Value = serde_json::from_str(line).ok()?;
-            (message["target"]["name"] == "digest").then(|| message["executable"].as_str().map(PathBuf::from))?
-        });
-        executable.unwrap()
-    })
-}
+use crate::example::program;
 
 /// A folder with texts, and another one for what the program keeps.
 struct Desk {
@@ -79,7 +62,7 @@ impl Desk {
 
     /// Runs the program on `what`, with checkpoints of this `name`.
     fn run(&self, name: &str, what: &[&Path], options: &[&str]) -> Ran {
-        let mut command = Command::new(program());
+        let mut command = Command::new(program("digest"));
         command.args(options).arg("--state").arg(self.state(name)).args(what).current_dir(self.folder.path());
         command.into()
     }
@@ -314,7 +297,7 @@ fn everything_has_a_place_of_its_own_when_nothing_is_said() {
     let desk = Desk::new();
     let state = desk.folder.path().join("state");
     let run = |options: &[&str]| {
-        let mut command = Command::new(program());
+        let mut command = Command::new(program("digest"));
         // The repository: what cargo says it is.
         command.env("CARGO_MANIFEST_DIR", desk.texts()).env("XDG_STATE_HOME", &state).args(options);
         Ran::from(command)

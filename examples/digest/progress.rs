@@ -48,8 +48,8 @@ impl Progress {
         self.show(&state);
     }
 
-    /// An output is checkpointed.
-    pub(crate) fn saved(&self) {
+    /// The output of a node is checkpointed: of which one is all the same to the bar.
+    pub(crate) fn saved(&self, _: &str) {
         self.bar.inc(1);
     }
 

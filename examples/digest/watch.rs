@@ -1,6 +1,6 @@
 //! A store around another one, that sees each checkpoint at the moment when it is safe.
 //!
-//! It moves the progress bar, and it is how `--kill-after` is honest: the process is killed when the inner store has reported
+//! The other example, `llm`, has it too. It tells the progress of the program, and it is how `--kill-after` is honest: the process is killed when the inner store has reported
 //! that the output is on the disk, not a moment earlier and with nothing of the program run in between.
 
 use std::{
@@ -33,9 +33,10 @@ impl Kill {
     fn now(&self, progress: &Progress) -> ! {
         let noted = fs::write(&self.note, &self.after);
         progress.clear();
-        eprintln!("digest: `{}` of a file is checkpointed: SIGKILL. The same command again goes on.", self.after);
+        let me = env!("CARGO_CRATE_NAME");
+        eprintln!("{me}: `{}` is checkpointed: SIGKILL. The same command again goes on.", self.after);
         if let Err(error) = noted {
-            eprintln!("digest: (it will do this again: {} cannot be written: {error})", self.note.display());
+            eprintln!("{me}: (it will do this again: {} cannot be written: {error})", self.note.display());
         }
         #[cfg(unix)]
         {
@@ -210,6 +211,6 @@ impl Watcher {
         if let Some(kill) = self.kill.as_ref().filter(|kill| kill.after == node) {
             kill.now(&self.progress);
         }
-        self.progress.saved();
+        self.progress.saved(node);
     }
 }
