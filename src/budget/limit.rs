@@ -160,6 +160,7 @@ impl BudgetExceeded {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Failure for BudgetExceeded {
     /// Terminal: no retry makes a budget larger.
     fn class(&self) -> FailureClass {
@@ -196,6 +197,7 @@ pub enum SpendError {
     TooManyRuns,
 }
 
+#[diagnostic::do_not_recommend]
 impl Failure for SpendError {
     /// Terminal: no retry makes a budget larger, or a price known. Only room for another run comes by itself.
     fn class(&self) -> FailureClass {
