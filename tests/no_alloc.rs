@@ -12,8 +12,8 @@ use core::{
 
 use allocation_counter::measure;
 use stroma::{
-    Backoff, Budget, Clock, Failure, FailureClass, NodeCx, Now, PolicyMap, Price, Pricing, RingTrace, RunId, RunStatus,
-    Runner, Usage, Usd, ms, node, node_with, par, secs, store::MemoryStore,
+    Attempt, Backoff, Budget, Clock, Failed, Failure, FailureClass, Hooks, NodeCx, Now, PolicyMap, Price, Pricing,
+    RingTrace, RunId, RunStatus, Runner, Succeeded, Usage, Usd, ms, node, node_with, par, secs, store::MemoryStore,
 };
 
 /// Lets go of the task once.
@@ -328,4 +328,59 @@ fn a_run_that_spends() {
         assert!(matches!(halted.cause, stroma::Cause::Budget(_)), "{:?}", halted.cause);
         assert!(drive(runner.run_as(RunId::from_u128(number + 1_000), 1)).is_err());
     });
+}
+
+/// What the bench with everything on does, and failures that are tried again: three hooks, a trace, a budget, retries, time-outs and
+/// checkpoints, with contracts on top.
+#[test]
+fn a_run_with_everything_on_and_observed() {
+    #[derive(Default)]
+    struct Count([AtomicU64; 3]);
+
+    impl<In, Out, Er> Hooks<In, Out, Er> for &Count {
+        fn on_start(&self, _: Attempt<'_>, _: Option<&In>) {
+            self.0[0].fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn on_success(&self, _: Attempt<'_>, _: Succeeded<'_, Out>) {
+            self.0[1].fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn on_failure(&self, _: Attempt<'_>, _: Failed<'_, Er>) {
+            self.0[2].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    let counts = [Count::default(), Count::default(), Count::default()];
+    let [first, second, third] = &counts;
+    let calls = AtomicU64::new(0);
+    let flaky = async |x: u64| {
+        pause().await;
+        if calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) { Err(Fail) } else { Ok(x) }
+    };
+    let runner = Runner::new(
+        node("add", add)
+            .require(|x: &u64| *x < 9)
+            .timeout(secs(5))
+            .then(node("flaky", flaky).timeout(secs(5)))
+            .then(node("last", add).ensure(|x: &u64| *x < 9)),
+    )
+    .with_clock(Ticking::default())
+    .with_policies(patient(Backoff::constant(ms(5))))
+    .with_budget(Budget::unlimited().tokens(1_000).cost(Usd::dollars(1)).latency(secs(600)))
+    .with_hooks((first, second, third))
+    .with_trace(RingTrace::<4>::new())
+    .with_store(MemoryStore::<2, 4, 32>::new())
+    .build()
+    .unwrap();
+    let mut number = 0;
+    allocates_nothing(|| {
+        number += 1;
+        let done = drive(runner.run_as(RunId::from_u128(number), 1)).unwrap();
+        assert_eq!((done.output, done.trace.len(), done.trace.failures().count()), (3, 4, 1));
+    });
+    for Count([begun, succeeded, failed]) in &counts {
+        let count = |counter: &AtomicU64| u128::from(counter.load(Ordering::Relaxed));
+        assert_eq!((count(begun), count(succeeded), count(failed)), (4 * number, 3 * number, number));
+    }
 }
