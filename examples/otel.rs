@@ -127,6 +127,8 @@ fn subscriber(provider: &SdkTracerProvider) -> impl Subscriber + Send + Sync + u
 /// A provider that sends its spans in batches, from a thread of its own, to the collector at this address or else to the one
 /// that `OTEL_EXPORTER_OTLP_ENDPOINT` names.
 fn sending(address: Option<&str>) -> Result<SdkTracerProvider, Box<dyn std::error::Error>> {
+    // The HTTP client wants to know whose TLS to use; another part of the program may have chosen already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let exporter = SpanExporter::builder().with_http();
     let exporter = match address {
         Some(address) => exporter.with_endpoint(address).build()?,

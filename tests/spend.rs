@@ -302,7 +302,7 @@ async fn a_refusal_ends_the_run_whatever_error_the_node_made_of_it() {
         assert!(sum.is(halted.report.spent));
         let told = halted.to_string();
         assert!(
-            told.contains("node `b`, attempt 1: the tokens budget is used up") && told.contains("resume"),
+            told.contains("node `b`, attempt 1: the budget of 1000 tokens is reached at") && told.contains("resume"),
             "{told}"
         );
         assert_eq!(halted.trace.failures().count(), 1);

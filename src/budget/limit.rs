@@ -124,7 +124,7 @@ pub struct EmptyBudget {
 #[non_exhaustive]
 pub enum BudgetExceeded {
     /// Too many tokens.
-    #[error("the budget of {limit} tokens is reached at {actual}: raise it with `with_budget`, then `resume`")]
+    #[error("the budget of {limit} tokens is reached at {actual}")]
     Tokens {
         /// The most that is allowed.
         limit: u64,
@@ -132,7 +132,7 @@ pub enum BudgetExceeded {
         actual: u64,
     },
     /// Too much money.
-    #[error("the budget of {limit} is reached at {actual}: raise it with `with_budget`, then `resume`")]
+    #[error("the budget of {limit} is reached at {actual}")]
     Cost {
         /// The most that is allowed.
         limit: Usd,
@@ -140,7 +140,7 @@ pub enum BudgetExceeded {
         actual: Usd,
     },
     /// Too much time.
-    #[error("the time budget of {limit:?} is reached at {actual:?}: raise it with `with_budget`, then `resume`")]
+    #[error("the time budget of {limit:?} is reached at {actual:?}")]
     Time {
         /// The most that is allowed.
         limit: Duration,
@@ -173,8 +173,8 @@ impl Failure for BudgetExceeded {
 #[non_exhaustive]
 pub enum SpendError {
     /// It would cross a limit. Nothing was spent.
-    #[error(transparent)]
-    Exceeded(#[from] BudgetExceeded),
+    #[error("{0}: raise it with `with_budget`, then `resume`")]
+    Exceeded(BudgetExceeded),
     /// Its model has no price, and money is limited.
     #[error("{0}")]
     UnknownModel(UnknownModel),
@@ -195,6 +195,12 @@ pub enum SpendError {
         "a runner without a heap keeps account of {LEDGERS} runs at once: wait until one ends, or switch on feature `alloc`"
     )]
     TooManyRuns,
+}
+
+impl From<BudgetExceeded> for SpendError {
+    fn from(exceeded: BudgetExceeded) -> Self {
+        Self::Exceeded(exceeded)
+    }
 }
 
 #[diagnostic::do_not_recommend]
@@ -243,7 +249,7 @@ mod tests {
             assert_eq!(error.class(), FailureClass::Terminal);
         }
         let text = BudgetExceeded::Cost { limit: Usd::cents(5), actual: Usd::cents(7) }.to_string();
-        assert!(text.starts_with("the budget of $0.05 is reached at $0.07:"), "{text}");
+        assert_eq!(text, "the budget of $0.05 is reached at $0.07");
     }
 
     #[test]

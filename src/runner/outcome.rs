@@ -172,7 +172,7 @@ impl<E> fmt::Display for Cause<E> {
             Self::Cancelled => f.write_str("the node was cancelled with the runtime that it ran on"),
             Self::Panicked(message) => write!(f, "the node panicked on tokio's pool: {message}"),
             Self::Contract(broken) => broken.fmt(f),
-            Self::Budget(exceeded) => write!(f, "the {} budget is used up", exceeded.dimension()),
+            Self::Budget(exceeded) => exceeded.fmt(f),
             Self::Account(_) => f.write_str("what was spent cannot be booked"),
             Self::Ledger(_) => f.write_str("what the run spent before cannot be taken over"),
             Self::Store(_) => f.write_str("the store could not do its part"),
@@ -197,7 +197,6 @@ impl<E> fmt::Display for InFull<'_, E> {
         match self.0 {
             Cause::Store(error) => write!(f, "{}: {error}", self.0),
             Cause::Checkpoint(error) => write!(f, "{}: {error}", self.0),
-            Cause::Budget(exceeded) => write!(f, "{}: {exceeded}", self.0),
             Cause::Account(error) => write!(f, "{}: {error}", self.0),
             Cause::Ledger(error) => write!(f, "{}: {error}", self.0),
             cause => cause.fmt(f),
@@ -263,7 +262,6 @@ impl<E: Error + 'static, T: fmt::Debug> Error for Halted<E, T> {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.cause {
             Cause::Error(error) => Some(error),
-            Cause::Budget(exceeded) => Some(exceeded),
             Cause::Account(error) => Some(error),
             Cause::Ledger(error) => Some(error),
             Cause::Store(error) => Some(error),
