@@ -41,24 +41,35 @@ enum Stopped {
     TimedOut,
 }
 
-/// One attempt within a time; the timer is only made once the attempt has to wait.
-async fn within<P: Payload>(limit: Duration, attempt: impl Future<Output = Result<P, Failed>>) -> Result<P, Stopped> {
-    let mut attempt = pin!(attempt);
-    let mut timer = pin!(None::<Sleep>);
-    std::future::poll_fn(|task| {
-        if let Poll::Ready(ended) = attempt.as_mut().poll(task) {
-            return Poll::Ready(ended.map_err(|Failed| Stopped::Failed));
+/// One attempt within a time; the timer is only made once the attempt has to wait. Each group has its own, so that it is inlined in
+/// each as if there were no other.
+macro_rules! within {
+    ($name:ident) => {
+        async fn $name<P: Payload>(
+            limit: Duration,
+            attempt: impl Future<Output = Result<P, Failed>>,
+        ) -> Result<P, Stopped> {
+            let mut attempt = pin!(attempt);
+            let mut timer = pin!(None::<Sleep>);
+            std::future::poll_fn(|task| {
+                if let Poll::Ready(ended) = attempt.as_mut().poll(task) {
+                    return Poll::Ready(ended.map_err(|Failed| Stopped::Failed));
+                }
+                if timer.is_none() {
+                    timer.set(Some(tokio::time::sleep(limit)));
+                }
+                match timer.as_mut().as_pin_mut() {
+                    Some(timer) => timer.poll(task).map(|()| Err(Stopped::TimedOut)),
+                    None => Poll::Pending,
+                }
+            })
+            .await
         }
-        if timer.is_none() {
-            timer.set(Some(tokio::time::sleep(limit)));
-        }
-        match timer.as_mut().as_pin_mut() {
-            Some(timer) => timer.poll(task).map(|()| Err(Stopped::TimedOut)),
-            None => Poll::Pending,
-        }
-    })
-    .await
+    };
 }
+
+within!(within);
+within!(within_all);
 
 /// A node that is tried again, each attempt within a time.
 async fn tried<P: Payload>(retries: u32, limit: Duration, input: P) -> Result<P, Failed> {
@@ -513,7 +524,7 @@ impl Everything<'_> {
             }
             let began = self.clock.now();
             self.hooks.iter().for_each(|hook| hook.begin());
-            let ended = within(self.limit, step(input.clone())).await;
+            let ended = within_all(self.limit, step(input.clone())).await;
             let (now, spent) = (self.clock.now(), self.account.recent());
             match ended {
                 Ok(out) => {
