@@ -78,6 +78,9 @@ pub trait Meter: Sized {
     /// Says that the future of an attempt is gone, where that makes a difference.
     fn gone() -> Option<Self::Gone>;
 
+    /// As [`gone`](Self::gone), where its future may hold something that is booked as it is dropped.
+    fn gone_holding(tab: &Self::Tab) -> Option<Self::Gone>;
+
     /// Whether the run has to stop after an attempt that succeeded.
     fn succeeded(book: &mut Self::Book<'_>, tab: &mut Self::Tab, at: Place, now: Duration) -> Option<Self::Over>;
 
@@ -185,6 +188,11 @@ impl Meter for NoBudget {
 
     #[inline(always)]
     fn gone() -> Option<Infallible> {
+        None
+    }
+
+    #[inline(always)]
+    fn gone_holding((): &()) -> Option<Infallible> {
         None
     }
 
@@ -312,6 +320,8 @@ pub struct Tab {
     refused: bool,
     /// Whether something went wrong with what it spent; the ledger knows what.
     fault: bool,
+    /// Whether its future may hold a reservation.
+    holding: bool,
 }
 
 /// Room for a ledger: for one without limits but the run's own, and for any.
@@ -397,12 +407,18 @@ impl Meter for Metering {
             tab.unpriced = tab.unpriced.saturating_add(recent.unpriced_tokens);
             tab.refused |= recent.refused;
             tab.fault |= recent.fault;
+            tab.holding |= recent.holding;
         }
     }
 
     #[inline(always)]
     fn gone() -> Option<()> {
         Some(())
+    }
+
+    #[inline(always)]
+    fn gone_holding(tab: &Tab) -> Option<()> {
+        tab.holding.then_some(())
     }
 
     #[inline(always)]

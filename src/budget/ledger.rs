@@ -90,6 +90,8 @@ pub(crate) struct Recent {
     pub(crate) refused: bool,
     /// Whether something went wrong with what was spent: its model has no price, or its count does not fit.
     pub(crate) fault: bool,
+    /// Whether anything is reserved; if not, whoever asks holds no reservation.
+    pub(crate) holding: bool,
 }
 
 /// What a run has spent and reserved, shared by all of its branches.
@@ -464,6 +466,7 @@ impl Ledger {
                 {
                     account.reserved = reserved;
                     if at == Scope::RUN {
+                        self.tell();
                         return Ok(());
                     }
                     at = account.parent;
@@ -596,6 +599,7 @@ impl Ledger {
             unpriced_tokens: state.unpriced.saturating_sub(unpriced),
             refused: state.note(node, true),
             fault: state.note(node, false),
+            holding: state.run.reserved != Amount::ZERO,
         }
     }
 
@@ -963,7 +967,7 @@ pub(super) mod asked {
         }
 
         pub(in super::super) fn told(&self) -> Told {
-            let Recent { spent, unpriced_tokens, refused, fault } = self.take_recent((0, 0));
+            let Recent { spent, unpriced_tokens, refused, fault, holding: _ } = self.take_recent((0, 0));
             let why = |is: bool, refused| is.then(|| self.take_note((0, 0), refused)).flatten();
             Told { spent, unpriced_tokens, refused: why(refused, true), fault: why(fault, false) }
         }
@@ -1104,7 +1108,7 @@ mod tests {
         assert!(!ledger.has_recent());
         ledger.reserve(Scope::RUN, amount(4, 1)).unwrap();
         // Nothing is spent yet.
-        assert!(!ledger.has_recent());
+        assert_eq!((ledger.has_recent(), ledger.told()), (true, Told::default()));
         ledger.settle(Scope::RUN, amount(4, 1), amount(3, 1), 2).unwrap();
         ledger.book(Scope::RUN, amount(1, 1), 1).unwrap();
         let refused = ledger.reserve(Scope::RUN, amount(7, 0)).unwrap_err();

@@ -331,7 +331,7 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
                             let now = Self::moment(cx);
                             if K::NODES != 0 {
                                 let (mut own_mark, mut own_tab);
-                                let (mark, tab) = match E::Budget::gone() {
+                                let (mark, tab) = match E::Budget::gone_holding(tab) {
                                     // What its future still holds is of this attempt, and of what is saved with it.
                                     Some(gone) => {
                                         (own_mark, own_tab) = (core::mem::take(mark), core::mem::take(tab));
