@@ -69,8 +69,11 @@ pub trait Meter: Sized {
     /// When the attempt that is about to begin was asked for with [`before`](Self::before).
     fn seen(book: &Self::Book<'_>) -> Duration;
 
-    /// Whether an attempt may begin.
+    /// Whether an attempt may begin. Where it may not and that is told, [`refused`](Self::refused) is called then.
     fn before(book: &mut Self::Book<'_>, scope: Scope, now: Duration) -> Option<Self::Over>;
+
+    /// The run stops since an attempt may not begin: notes which limit is used up.
+    fn refused(book: &mut Self::Book<'_>, scope: Scope, now: Duration);
 
     /// An attempt was polled, or its future was dropped: what it did in between goes on its tab.
     fn polled(book: &mut Self::Book<'_>, at: Place, tab: &mut Self::Tab);
@@ -83,6 +86,9 @@ pub trait Meter: Sized {
 
     /// Whether an attempt that failed was refused what it wanted to spend.
     fn failed(book: &mut Self::Book<'_>, at: Place, tab: &mut Self::Tab) -> Option<Self::Over>;
+
+    /// An attempt was cut short: what it was refused is nothing to the run any more.
+    fn cut_short(book: &mut Self::Book<'_>, at: Place, tab: &Self::Tab);
 
     /// What an attempt spent; its time is not in it.
     fn tab(tab: &Self::Tab) -> Spent;
@@ -119,7 +125,7 @@ pub trait Metered: Meter {
     /// Comes to a part with a limit of its own.
     ///
     /// # Errors
-    /// When there are more limits than a ledger has room for.
+    /// When there are more limits than a ledger has room for; where that is told, [`no_room`](Self::no_room) is called then.
     fn enter(
         book: &mut Self::Book<'_>,
         within: Scope,
@@ -127,6 +133,9 @@ pub trait Metered: Meter {
         budget: &Budget,
         now: Duration,
     ) -> Result<Scope, Self::Over>;
+
+    /// The run stops since there is no room for the limit of a part: notes that.
+    fn no_room(book: &mut Self::Book<'_>);
 
     /// Such a part is over.
     fn leave(book: &Self::Book<'_>, scope: Scope, now: Duration);
@@ -181,6 +190,9 @@ impl Meter for NoBudget {
     }
 
     #[inline(always)]
+    fn refused((): &mut (), _: Scope, _: Duration) {}
+
+    #[inline(always)]
     fn polled((): &mut (), _: Place, (): &mut ()) {}
 
     #[inline(always)]
@@ -197,6 +209,9 @@ impl Meter for NoBudget {
     fn failed((): &mut (), _: Place, (): &mut ()) -> Option<Infallible> {
         None
     }
+
+    #[inline(always)]
+    fn cut_short((): &mut (), _: Place, (): &()) {}
 
     #[inline(always)]
     fn tab((): &()) -> Spent {
@@ -383,8 +398,16 @@ impl Meter for Metering {
     #[inline(always)]
     fn before(book: &mut Book<'_>, scope: Scope, now: Duration) -> Option<Overspent> {
         book.seen = now;
-        let exceeded = book.ledger()?.exhausted(scope, now)?;
-        Some(book.fault(SpendError::Exceeded(exceeded)))
+        // Nothing is noted yet: a sibling may stop the run before this is told, and for another limit.
+        book.ledger()?.exhausted(scope, now).map(|_| Overspent::Limit)
+    }
+
+    #[cold]
+    fn refused(book: &mut Book<'_>, scope: Scope, now: Duration) {
+        // What is used up stays so.
+        if let Some(exceeded) = book.ledger().and_then(|ledger| ledger.exhausted(scope, now.max(book.seen))) {
+            book.fault(SpendError::Exceeded(exceeded));
+        }
     }
 
     #[inline(always)]
@@ -423,6 +446,15 @@ impl Meter for Metering {
         let refused = tab.refused.then(|| ledger.take_note(spot(at), true)).flatten();
         let fault = tab.fault.then(|| ledger.take_note(spot(at), false)).flatten();
         Some(book.fault(refused.or(fault)?))
+    }
+
+    fn cut_short(book: &mut Book<'_>, at: Place, tab: &Tab) {
+        if (tab.refused | tab.fault)
+            && let Some(ledger) = book.ledger()
+        {
+            // Else the next attempt that is refused something would be told of this one's.
+            ledger.forget_notes(spot(at));
+        }
     }
 
     #[inline]
@@ -476,11 +508,14 @@ impl Meter for Metering {
 
 impl Metered for Metering {
     fn enter(book: &mut Book<'_>, within: Scope, key: u32, budget: &Budget, now: Duration) -> Result<Scope, Overspent> {
-        match book.ledger().and_then(|ledger| ledger.enter(within, key, budget, now)) {
-            Some(scope) => Ok(scope),
-            // More than there is room for are refused when the runner is built, so some are in the stored ledger alone.
-            None => Err(book.fault(SpendError::OtherParts)),
-        }
+        let scope = book.ledger().and_then(|ledger| ledger.enter(within, key, budget, now));
+        scope.ok_or(Overspent::Account)
+    }
+
+    #[cold]
+    fn no_room(book: &mut Book<'_>) {
+        // More than there is room for are refused when the runner is built, so some are in the stored ledger alone.
+        book.fault(SpendError::OtherParts);
     }
 
     fn leave(book: &Book<'_>, scope: Scope, now: Duration) {

@@ -931,7 +931,9 @@ pub enum LedgerError {
         len: usize,
     },
     /// It has more parts with a budget of their own than there is room for without a heap.
-    #[error("the stored ledger is of {count} parts with a budget, and without feature `alloc` there is room for {INNER}")]
+    #[error(
+        "the stored ledger is of {count} parts with a budget, and without feature `alloc` there is room for {INNER}"
+    )]
     TooManyParts {
         /// How many it has.
         count: usize,

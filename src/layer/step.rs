@@ -268,8 +268,20 @@ where
                 }
                 if K::NODES != 0 {
                     E::Budget::polled(&mut local.book, at, &mut tab);
-                    let ended = Self::ended::<E>(at, Self::moment(cx), &tab, &local.run);
-                    Record::<B::In, B::Out, B::Error>::cut_short(cx.env.trace(), &mut local.log, ended, &mut mark);
+                    E::Budget::cut_short(&mut local.book, at, &tab);
+                    match &kept_back {
+                        // Nobody had asked it yet, but it had failed: with an input that did not pass, or in a panic.
+                        Some(stop) => self.tell(stop, &mut mark, &tab, at, cx, local),
+                        None => {
+                            let ended = Self::ended::<E>(at, Self::moment(cx), &tab, &local.run);
+                            Record::<B::In, B::Out, B::Error>::cut_short(
+                                cx.env.trace(),
+                                &mut local.log,
+                                ended,
+                                &mut mark,
+                            );
+                        }
+                    }
                 }
                 Poll::Ready(kept_back)
             }
@@ -403,6 +415,7 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
                 }
                 PhaseProj::Refused(over) => {
                     let at = at.with_attempt(R::attempt(*tally));
+                    E::Budget::refused(&mut local.book, at.scope, Self::moment(cx));
                     return Poll::Ready(Err(Stop::Halt(E::Detail::stop(*over, at))));
                 }
                 // It is left again before anybody can look.
@@ -613,22 +626,39 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
             Stop::Halt(halt) => E::Detail::place(halt, at),
         }
         if K::NODES != 0 {
-            let class = E::Detail::class(&stop);
-            let told;
-            let why = match &stop {
-                Stop::Error(error, _) => Reason::Error(error),
-                Stop::Halt(halt) => {
-                    told = E::Detail::told(halt, &local.run);
-                    Reason::Halt(&told)
-                }
-            };
-            let ended = Self::ended::<E>(at, Self::moment(cx), tab, &local.run);
-            Record::<B::In, B::Out, B::Error>::failed(cx.env.trace(), &mut local.log, ended, mark, class, why);
+            self.tell(&stop, mark, tab, at, cx, local);
         }
         match self.policy.retry.again(tally, &stop, at, cx, local) {
             Some(wait) => Ok(wait),
             None => Err(stop),
         }
+    }
+
+    /// Tells the observers that an attempt failed.
+    fn tell<E>(
+        &self,
+        stop: &StopOf<B, E>,
+        mark: &mut <E::Trace as Tracer>::Mark,
+        tab: &<E::Budget as Meter>::Tab,
+        at: Place,
+        cx: Cx<'_, E>,
+        local: &mut Local<'_, E>,
+    ) where
+        B: Node,
+        E: Env<Trace: Record<B::In, B::Out, B::Error>, Detail: Explain<B::Error, E>>,
+        K: Role,
+    {
+        let class = E::Detail::class(stop);
+        let told;
+        let why = match stop {
+            Stop::Error(error, _) => Reason::Error(error),
+            Stop::Halt(halt) => {
+                told = E::Detail::told(halt, &local.run);
+                Reason::Halt(&told)
+            }
+        };
+        let ended = Self::ended::<E>(at, Self::moment(cx), tab, &local.run);
+        Record::<B::In, B::Out, B::Error>::failed(cx.env.trace(), &mut local.log, ended, mark, class, why);
     }
 
     /// Begins another attempt: from what the store holds of it, else from the input.

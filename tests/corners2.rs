@@ -1,0 +1,233 @@
+//! Corners between budgets, contracts, observers and replay: what one part does while another is in the middle of something.
+#![cfg(all(feature = "tokio", feature = "json"))]
+
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+};
+
+use stroma::{
+    Attempt, Backoff, Budget, BudgetExceeded, BuildError, Cause, EventStream, Failure, FailureClass, Hooks, ListTrace,
+    NoContext, NoTrace, NodeCx, Outcome, PolicyMap, RunId, RunStatus, Runner, TokioClock, Usage, Usd, node, node_with,
+    par, secs, store::HeapStore,
+};
+
+#[derive(Debug, Clone, PartialEq)]
+enum Er {
+    Busy,
+    Bad,
+}
+
+impl std::fmt::Display for Er {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self:?}")
+    }
+}
+
+impl Failure for Er {
+    fn class(&self) -> FailureClass {
+        match self {
+            Self::Busy => FailureClass::Recoverable,
+            Self::Bad => FailureClass::Terminal,
+        }
+    }
+}
+
+fn again() -> PolicyMap {
+    PolicyMap::never().recoverable(2, Backoff::none())
+}
+
+const fn tokens(most: u64) -> Budget {
+    Budget::unlimited().tokens(most)
+}
+
+#[test]
+fn a_check_around_a_part_does_not_hide_its_budget_from_the_build() {
+    let part = |budget| {
+        let first = node("first", async |x: u32| Ok::<_, Er>(x)).then(node("second", async |x: u32| Ok(x)));
+        first.budget(budget).then(node("third", async |x: u32| Ok(x)))
+    };
+    let empty = Runner::quick(part(tokens(0)).require(|x: &u32| *x > 0)).build();
+    assert!(matches!(empty, Err(BuildError::Accounts(_))), "{empty:?}");
+    let empty = Runner::quick(part(tokens(0)).ensure(|x: &u32| *x > 0)).build();
+    assert!(matches!(empty, Err(BuildError::Accounts(_))), "{empty:?}");
+    let timed = part(Budget::unlimited().latency(secs(1))).ensure(|x: &u32| *x > 0);
+    let timed = Runner::new(timed).with_budget(Budget::unlimited()).with_report().build();
+    assert!(matches!(timed, Err(BuildError::NoClock)), "{timed:?}");
+}
+
+#[tokio::test]
+async fn the_limit_that_is_told_is_that_of_the_node_that_is_told() {
+    let calls = AtomicU32::new(0);
+    let a = node_with("a", async |x: u32, cx: NodeCx<'_, NoContext>| {
+        if calls.fetch_add(1, SeqCst) == 0 {
+            tokio::task::yield_now().await;
+            return Err(Er::Busy);
+        }
+        let _ = cx.record(Usage::tokens(100));
+        Ok(x)
+    });
+    let b = node_with("b", async |x: u32, cx: NodeCx<'_, NoContext>| {
+        let _ = cx.record(Usage::tokens(10));
+        Ok::<_, Er>(x)
+    });
+    // Without a store `b` begins again with `a`, and its own limit is used up then.
+    let pipeline = par(a, b.budget(tokens(10))).retry(again());
+    let runner = Runner::new(pipeline).with_clock(TokioClock).with_budget(tokens(100)).build().unwrap();
+    let halted = runner.run(1).await.unwrap_err();
+    let over = BudgetExceeded::Tokens { limit: 100, actual: 110 };
+    assert_eq!((halted.node, &halted.cause), (Some("a"), &Cause::Budget(over)));
+}
+
+#[tokio::test]
+async fn what_an_attempt_was_refused_that_was_cut_short_is_not_told_of_another() {
+    let calls = AtomicU32::new(0);
+    let a = node_with("a", async |x: u32, cx: NodeCx<'_, NoContext>| {
+        if calls.fetch_add(1, SeqCst) == 0 {
+            let _ = cx.reserve(Usage::tokens(1_000));
+            pending::<()>().await;
+        }
+        cx.reserve(Usage::tokens(500)).map(|_| x).map_err(|_| Er::Bad)
+    });
+    let b = node("b", async |x: u32| {
+        tokio::task::yield_now().await;
+        if calls.load(SeqCst) < 2 { Err(Er::Busy) } else { Ok(x) }
+    });
+    let runner = Runner::new(par(a, b).retry(again())).with_clock(TokioClock).with_budget(tokens(100)).build().unwrap();
+    let halted = runner.run(1).await.unwrap_err();
+    let over = BudgetExceeded::Tokens { limit: 100, actual: 500 };
+    assert_eq!((halted.node, &halted.cause), (Some("a"), &Cause::Budget(over)));
+}
+
+#[tokio::test]
+async fn a_node_that_the_run_halts_at_failed_in_the_trace() {
+    let a = node("a", async |_: u32| Err::<u32, _>(Er::Busy));
+    let b = node("b", async |x: u32| Ok(x)).require(|x: &u32| *x > 9);
+    let runner = Runner::new(par(a, b)).with_trace(ListTrace::new()).with_clock(TokioClock).build().unwrap();
+    let halted = runner.run(1).await.unwrap_err();
+    assert_eq!(halted.node, Some("b"));
+    assert!(matches!(halted.cause, Cause::Contract(_)));
+    let failed: Vec<_> = halted.trace.failures().map(|event| event.node.to_string()).collect();
+    assert_eq!(failed, ["a", "b"], "{:?}", halted.trace);
+}
+
+#[tokio::test]
+async fn a_runner_without_an_account_keeps_the_ledger_of_the_run_that_it_goes_on_with() {
+    let store = Arc::new(HeapStore::new());
+    let ok = std::sync::atomic::AtomicBool::new(false);
+    let pipeline = || {
+        let a = node_with("a", async |x: u32, cx: NodeCx<'_, NoContext>| {
+            let _ = cx.record(Usage::tokens(7));
+            Ok::<_, Er>(x)
+        });
+        let b = node("b", async |x: u32| Ok(x + 1));
+        let c = node("c", async |x: u32| if ok.load(SeqCst) { Ok(x + 1) } else { Err(Er::Bad) });
+        a.then(b).then(c)
+    };
+    let metered = Runner::new(pipeline()).with_store(Arc::clone(&store)).with_budget(tokens(100)).build().unwrap();
+    let plain = Runner::new(pipeline()).with_store(Arc::clone(&store)).build().unwrap();
+    assert_eq!(metered.run_as(RunId::from_u128(7), 1).await.unwrap_err().report.spent.tokens, 7);
+    plain.resume_from(RunId::from_u128(7), "b").await.unwrap_err();
+    ok.store(true, SeqCst);
+    let done = metered.resume(RunId::from_u128(7)).await.unwrap();
+    assert_eq!((done.report.spent.tokens, done.output), (7, 3));
+}
+
+#[tokio::test]
+async fn an_event_that_could_not_be_made_is_counted() {
+    #[derive(Debug)]
+    struct Loud;
+    impl std::fmt::Display for Loud {
+        fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            std::panic::panic_any("no words")
+        }
+    }
+    impl Failure for Loud {
+        fn class(&self) -> FailureClass {
+            FailureClass::Terminal
+        }
+    }
+    let (hook, mut stream) = EventStream::bounded(8);
+    let runner = Runner::quick(node("a", async |_: u32| Err::<u32, _>(Loud)))
+        .with_trace(NoTrace)
+        .with_hooks(hook)
+        .build()
+        .unwrap();
+    assert_eq!(runner.run(1).await.unwrap_err().report.status, RunStatus::Failed);
+    drop(runner);
+    let mut events = 0;
+    while stream.next().await.is_some() {
+        events += 1;
+    }
+    assert_eq!((events, stream.dropped()), (1, 1));
+}
+
+/// Neither `Display` nor `Debug`, neither `Clone` nor `Serialize`.
+struct Opaque;
+struct Mute;
+impl Failure for Mute {}
+
+#[tokio::test]
+async fn hooks_and_accounts_ask_nothing_of_types_that_they_do_not_look_at() {
+    #[derive(Clone)]
+    struct Count(Arc<AtomicU32>);
+    impl<In, Out, Er> Hooks<In, Out, Er> for Count {
+        fn on_start(&self, _: Attempt<'_>, _: Option<&In>) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    let count = Count(Arc::default());
+    let make =
+        || node("a", async |x: Opaque| Ok::<_, Mute>(x)).then(node("b", async |_: Opaque| Err::<Opaque, _>(Mute)));
+    let hooked = Runner::new(make()).with_hooks(count.clone()).build().unwrap();
+    assert!(hooked.run(Opaque).await.is_err());
+    assert_eq!(count.0.load(SeqCst), 2);
+    let metered = Runner::new(make()).with_budget(Budget::unlimited()).build().unwrap();
+    assert!(metered.run(Opaque).await.is_err());
+}
+
+#[test]
+fn odd_amounts_are_read_exactly_or_refused() {
+    for (text, read) in [
+        ("0e99999999999999999999", Some(0)),
+        ("0e-99999999999999999999", Some(0)),
+        ("0.000e400", Some(0)),
+        ("1e-12", Some(1)),
+        ("0.10e-11", Some(1)),
+        ("1000000e-18", Some(1)),
+        ("18446744.073709551615", Some(u64::MAX)),
+        ("18446744.073709551616", None),
+        ("1e-400", None),
+        ("1E400", None),
+        ("-0.1", None),
+        ("\u{661}", None),
+        ("1e", None),
+        (".", None),
+        ("$", None),
+        ("$$1", None),
+        ("--1", None),
+        ("1e1e1", None),
+        ("0x10", None),
+    ] {
+        assert_eq!(text.parse::<Usd>().ok().map(Usd::as_picodollars), read, "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_trace_of_cut_short_and_refused_attempts_is_read_again() {
+    let a = node("a", async |x: u32| {
+        pending::<()>().await;
+        Ok::<_, Er>(x)
+    });
+    let b = node("b", async |_: u32| Err::<u32, _>(Er::Bad));
+    let runner = Runner::quick(par(a, b)).with_trace(ListTrace::new().with_values()).build().unwrap();
+    let trace = runner.run(1).await.unwrap_err().trace;
+    assert!(trace.iter().any(|event| event.outcome == Outcome::CutShort));
+    assert_eq!(stroma::Trace::from_json(&trace.to_json().unwrap()).unwrap(), trace);
+    let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+    let hostile = trace.to_json().unwrap().replace("\"input\":1", &format!("\"input\":{deep}"));
+    assert!(hostile.len() > 400_000 && stroma::Trace::from_json(&hostile).is_err());
+}
