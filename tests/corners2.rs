@@ -231,3 +231,181 @@ async fn a_trace_of_cut_short_and_refused_attempts_is_read_again() {
     let hostile = trace.to_json().unwrap().replace("\"input\":1", &format!("\"input\":{deep}"));
     assert!(hostile.len() > 400_000 && stroma::Trace::from_json(&hostile).is_err());
 }
+
+mod told {
+    use std::{collections::BTreeMap, sync::Mutex};
+
+    use proptest::prelude::*;
+    use stroma::{Failed, Spent, Succeeded};
+
+    use super::*;
+
+    #[derive(Debug, Clone, Copy)]
+    enum Act {
+        Yield,
+        Busy,
+        Bad,
+        Hang,
+        Reserve(u64),
+        Record(u64),
+        Nap(u64),
+    }
+
+    fn acts() -> impl Strategy<Value = Vec<Act>> {
+        let act = prop_oneof![
+            3 => Just(Act::Yield),
+            2 => Just(Act::Busy),
+            1 => Just(Act::Bad),
+            1 => Just(Act::Hang),
+            2 => (1..40_u64).prop_map(Act::Reserve),
+            2 => (1..20_u64).prop_map(Act::Record),
+            2 => (1..30_u64).prop_map(Act::Nap),
+        ];
+        prop::collection::vec(act, 0..5)
+    }
+
+    /// What each node does, call by call.
+    type Script = Arc<Mutex<BTreeMap<&'static str, Vec<Vec<Act>>>>>;
+
+    async fn act(x: u32, cx: NodeCx<'_, Script>) -> Result<u32, Er> {
+        let acts = cx.context().lock().unwrap().get_mut(cx.node()).and_then(Vec::pop).unwrap_or_default();
+        let mut held = Vec::new();
+        for act in acts {
+            match act {
+                Act::Yield => tokio::task::yield_now().await,
+                Act::Busy => return Err(Er::Busy),
+                Act::Bad => return Err(Er::Bad),
+                Act::Hang => pending().await,
+                Act::Reserve(tokens) => held.extend(cx.reserve(Usage::tokens(tokens))),
+                Act::Record(tokens) => drop(cx.record(Usage::tokens(tokens))),
+                Act::Nap(long) => tokio::time::sleep(stroma::ms(long)).await,
+            }
+        }
+        Ok(x)
+    }
+
+    #[derive(Clone, Default)]
+    struct Tally(Arc<Mutex<Told>>);
+
+    #[derive(Default)]
+    struct Told {
+        open: Vec<(&'static str, u32)>,
+        ended: Vec<(&'static str, u32, &'static str)>,
+        tokens: u64,
+        wrong: Vec<String>,
+    }
+
+    impl Tally {
+        fn end(&self, at: Attempt<'_>, how: &'static str, spent: Spent) {
+            let mut told = self.0.lock().unwrap();
+            match told.open.iter().position(|open| *open == (at.node, at.attempt)) {
+                Some(open) => drop(told.open.remove(open)),
+                None => told.wrong.push(format!("{}#{} {how} and had not begun", at.node, at.attempt)),
+            }
+            told.ended.push((at.node, at.attempt, how));
+            told.tokens += spent.tokens;
+        }
+    }
+
+    impl<In, Out, Er> Hooks<In, Out, Er> for Tally {
+        fn on_start(&self, at: Attempt<'_>, _: Option<&In>) {
+            let mut told = self.0.lock().unwrap();
+            if told.open.iter().any(|(node, _)| *node == at.node) {
+                told.wrong.push(format!("{}#{} begins twice", at.node, at.attempt));
+            }
+            told.open.push((at.node, at.attempt));
+        }
+
+        fn on_success(&self, at: Attempt<'_>, succeeded: Succeeded<'_, Out>) {
+            self.end(at, "succeeded", succeeded.spent);
+        }
+
+        fn on_failure(&self, at: Attempt<'_>, failed: Failed<'_, Er>) {
+            self.end(at, "failed", failed.spent);
+        }
+
+        fn on_cut_short(&self, at: Attempt<'_>, spent: Spent) {
+            self.end(at, "cut short", spent);
+        }
+    }
+
+    const NODES: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(400))]
+        #[test]
+        fn each_attempt_that_begins_ends_once_and_all_that_is_spent_is_told(
+            acts in prop::collection::vec(prop::collection::vec(acts(), 4), NODES.len()),
+            shape in 0..4_u8,
+            limit in 1..120_u64,
+            part in 1..80_u64,
+            odd in any::<bool>(),
+        ) {
+            let script: Script = Arc::new(Mutex::new(NODES.into_iter().zip(acts.clone()).collect()));
+            let tally = Tally::default();
+            let one = |id: &'static str| node_with(id, act).timeout(stroma::ms(50));
+            let right = one("c").require(move |x: &u32| !odd || *x > 1).then(one("d")).budget(tokens(part));
+            let left = one("a").then(one("b"));
+            macro_rules! go {
+                ($pipeline:expr) => {{
+                    let runner = Runner::quick($pipeline)
+                        .with_context(Arc::clone(&script))
+                        .with_policies(again())
+                        .with_budget(tokens(limit))
+                        .with_trace(ListTrace::new())
+                        .with_hooks(tally.clone())
+                        .build()
+                        .unwrap();
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+                    let ended = runtime.unwrap().block_on(runner.run(1));
+                    match ended {
+                        Ok(done) => (done.report, done.trace, None),
+                        Err(halted) => (halted.report, halted.trace, halted.node.map(|node| (node, halted.cause))),
+                    }
+                }};
+            }
+            let join = |(x, _): (u32, u32)| x;
+            let (report, trace, stopped) = match shape {
+                0 => go!(par(left, right).map(join).then(one("e"))),
+                1 => go!(par(left, right).settle().map(join).then(one("e"))),
+                2 => go!(par(left, right).retry(again()).map(join).deadline(stroma::ms(120)).then(one("e"))),
+                _ => go!(par(left, right.timeout(stroma::ms(40)).retry(again())).map(join).then(one("e")).budget(tokens(limit))),
+            };
+            let told = tally.0.lock().unwrap();
+            prop_assert!(told.wrong.is_empty() && told.open.is_empty(), "{:?} {:?}\n{acts:?}", told.wrong, told.open);
+            prop_assert_eq!(told.tokens, report.spent.tokens, "{:?}", trace);
+            prop_assert_eq!(trace.iter().map(|event| event.spent.tokens).sum::<u64>(), report.spent.tokens);
+            let seen: Vec<_> = trace.iter().map(|event| (event.node.to_string(), event.attempt)).collect();
+            let ended: Vec<_> = told.ended.iter().map(|(node, attempt, _)| (node.to_string(), *attempt)).collect();
+            prop_assert_eq!(seen, ended);
+            // What it stopped at had failed, or was refused before it began, or had overrun.
+            if let Some((node, cause)) = stopped
+                && !matches!(cause, Cause::Budget(_) | Cause::Deadline { .. } | Cause::TimedOut { .. })
+            {
+                prop_assert!(trace.failures().any(|event| event.node == node), "{node} {cause:?} {trace:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_trace_is_read_where_another_crate_has_numbers_of_any_precision() {
+    // So serde_json hands over every number then, also to who asks for any value.
+    fn number(digits: &str) -> String {
+        format!(r#"{{"$serde_json::private::Number":"{digits}"}}"#)
+    }
+    let a = node("a", async |x: i64| Ok::<_, Er>(x as f64 / 4.0));
+    let runner = Runner::quick(a).with_trace(ListTrace::new().with_values()).build().unwrap();
+    let trace = runner.run(-5).await.unwrap().trace;
+    let plain = trace.to_json().unwrap();
+    let (head, rest) = plain.split_once("\"start_ns\":").unwrap();
+    let (start, rest) = rest.split_once(',').unwrap();
+    let odd = format!("{head}\"start_ns\":{},{rest}", number(start));
+    let odd = odd.replace("\"input\":-5", &format!("\"input\":{}", number("-5")));
+    let odd = odd.replace("\"output\":-1.25", &format!("\"output\":{}", number("-1.25")));
+    assert_eq!(odd.matches("private").count(), 3, "{odd}");
+    assert_eq!(stroma::Trace::from_json(&odd).unwrap(), trace);
+    for wrong in [number("1e400"), number("x"), number("-1").replace("Number", "Other")] {
+        assert!(stroma::Trace::from_json(&plain.replace("\"input\":-5", &format!("\"input\":{wrong}"))).is_err());
+    }
+}

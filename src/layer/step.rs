@@ -254,7 +254,7 @@ where
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
     ) -> Poll<Option<StopOf<Self, E>>> {
-        let StateProj { tally, mut phase, .. } = state.project();
+        let StateProj { tally, visit, mut phase, .. } = state.project();
         let at = self.enter(at).with_attempt(R::attempt(*tally));
         match phase.as_mut().project() {
             PhaseProj::Try { body, mark, tab, .. } => {
@@ -271,7 +271,10 @@ where
                     E::Budget::cut_short(&mut local.book, at, &tab);
                     match &kept_back {
                         // Nobody had asked it yet, but it had failed: with an input that did not pass, or in a panic.
-                        Some(stop) => self.tell(stop, &mut mark, &tab, at, cx, local),
+                        Some(stop) => {
+                            self.tell(stop, &mut mark, &tab, at, cx, local);
+                            cx.env.trace().left(visit, false);
+                        }
                         None => {
                             let ended = Self::ended::<E>(at, Self::moment(cx), &tab, &local.run);
                             Record::<B::In, B::Out, B::Error>::cut_short(
