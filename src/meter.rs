@@ -81,8 +81,12 @@ pub trait Meter: Sized {
     /// Says that the future of an attempt is gone, where that makes a difference.
     fn gone() -> Option<Self::Gone>;
 
-    /// Whether the run has to stop after an attempt that succeeded.
+    /// Whether the run has to stop after an attempt that succeeded. It stops once the output is saved, and when that is told
+    /// [`overspent`](Self::overspent) is called.
     fn succeeded(book: &mut Self::Book<'_>, tab: &mut Self::Tab, at: Place, now: Duration) -> Option<Self::Over>;
+
+    /// The run stops after an attempt that succeeded: notes why.
+    fn overspent(book: &mut Self::Book<'_>, over: Self::Over, at: Place, now: Duration);
 
     /// Whether an attempt that failed was refused what it wanted to spend.
     fn failed(book: &mut Self::Book<'_>, at: Place, tab: &mut Self::Tab) -> Option<Self::Over>;
@@ -205,6 +209,10 @@ impl Meter for NoBudget {
         None
     }
 
+    fn overspent((): &mut (), over: Infallible, _: Place, _: Duration) {
+        match over {}
+    }
+
     #[inline(always)]
     fn failed((): &mut (), _: Place, (): &mut ()) -> Option<Infallible> {
         None
@@ -285,11 +293,13 @@ impl<'a> Book<'a> {
     /// What was noted of an attempt that succeeded: only what went wrong with what it spent matters, and its limits, and what it was
     /// refused and did without does not.
     #[cold]
-    fn noted(&mut self, ledger: &Ledger, at: Place, tab: &Tab, now: Duration) -> Option<Overspent> {
-        let fault = tab.fault.then(|| ledger.take_note(spot(at), false)).flatten();
+    fn noted(ledger: &Ledger, at: Place, tab: &Tab, now: Duration) -> Option<Overspent> {
+        if tab.fault {
+            // What it was stays noted until it is told.
+            return Some(Overspent::Account);
+        }
         ledger.forget_notes(spot(at));
-        let exceeded = || ledger.overrun(at.scope, now).map(SpendError::Exceeded);
-        Some(self.fault(fault.or_else(exceeded)?))
+        ledger.overrun(at.scope, now).map(|_| Overspent::Limit)
     }
 
     #[cold]
@@ -432,10 +442,22 @@ impl Meter for Metering {
     fn succeeded(book: &mut Book<'_>, tab: &mut Tab, at: Place, now: Duration) -> Option<Overspent> {
         let ledger = book.ledger()?;
         if tab.refused | tab.fault {
-            return book.noted(ledger, at, tab, now);
+            return Book::noted(ledger, at, tab, now);
         }
-        let exceeded = ledger.overrun(at.scope, now)?;
-        Some(book.fault(SpendError::Exceeded(exceeded)))
+        ledger.overrun(at.scope, now).map(|_| Overspent::Limit)
+    }
+
+    #[cold]
+    fn overspent(book: &mut Book<'_>, over: Overspent, at: Place, now: Duration) {
+        let Some(ledger) = book.ledger() else { return };
+        let why = match over {
+            Overspent::Account => ledger.take_note(spot(at), false),
+            // What is over a limit stays so.
+            Overspent::Limit => ledger.overrun(at.scope, now.max(book.seen)).map(SpendError::Exceeded),
+        };
+        if let Some(why) = why {
+            book.fault(why);
+        }
     }
 
     fn failed(book: &mut Book<'_>, at: Place, tab: &mut Tab) -> Option<Overspent> {

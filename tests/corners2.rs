@@ -232,6 +232,74 @@ async fn a_trace_of_cut_short_and_refused_attempts_is_read_again() {
     assert!(hostile.len() > 400_000 && stroma::Trace::from_json(&hostile).is_err());
 }
 
+/// A store whose writes of outputs report after so many milliseconds.
+mod slow {
+    use std::pin::Pin;
+
+    use stroma::{RunId, Slot, ms, store::*};
+
+    pub(crate) struct Slow(pub(crate) HeapStore, pub(crate) u64);
+    pub(crate) struct S<'a>(HeapSession<'a>, u64);
+    type Fut<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
+    impl Store for Slow {
+        type Session<'a> = S<'a>;
+        type Opening<'a> = std::future::Ready<Result<S<'a>, StoreError>>;
+        type Forgetting<'a> = std::future::Ready<Result<bool, StoreError>>;
+        fn open<'a>(&'a self, r: &RunId, a: Access) -> Begun<Result<S<'a>, StoreError>, Self::Opening<'a>> {
+            match self.0.open(r, a) {
+                Begun::Done(r) => Begun::Done(r.map(|session| S(session, self.1))),
+                _ => unreachable!(),
+            }
+        }
+        fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>> {
+            match self.0.forget(run) {
+                Begun::Done(r) => Begun::Done(r),
+                Begun::Pending(never) => never.absurd(),
+            }
+        }
+    }
+    impl Session for S<'_> {
+        type Writing = Fut<()>;
+        type Reading = Fut<Vec<u8>>;
+        type Bytes = Vec<u8>;
+        fn is_new(&self) -> bool {
+            self.0.is_new()
+        }
+        fn holds(&self, s: Slot<'_>) -> bool {
+            self.0.holds(s)
+        }
+        fn each_slot(&self, v: impl FnMut(Slot<'_>)) {
+            self.0.each_slot(v)
+        }
+        fn put(&mut self, s: Slot<'static>, v: impl Encode, l: &[u8]) -> Begun<Result<(), StoreError>, Fut<()>> {
+            let Begun::Done(r) = self.0.put(s, v, l) else { unreachable!() };
+            if s.node.is_empty() || self.1 == 0 {
+                return Begun::Done(r);
+            }
+            let long = ms(self.1);
+            Begun::Pending(Box::pin(async move {
+                tokio::time::sleep(long).await;
+                r
+            }))
+        }
+        fn load<R>(&mut self, s: Slot<'_>, f: impl FnOnce(&[u8]) -> R) -> Begun<Result<R, StoreError>, Fut<Vec<u8>>> {
+            let Begun::Done(r) = self.0.load(s, f) else { unreachable!() };
+            Begun::Done(r)
+        }
+        fn put_ledger(&mut self, l: &[u8]) -> Begun<Result<(), StoreError>, Fut<()>> {
+            let Begun::Done(r) = self.0.put_ledger(l) else { unreachable!() };
+            Begun::Done(r)
+        }
+        fn ledger(&self) -> &[u8] {
+            self.0.ledger()
+        }
+        fn discard(&mut self, d: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, Fut<()>> {
+            let Begun::Done(r) = self.0.discard(d) else { unreachable!() };
+            Begun::Done(r)
+        }
+    }
+}
+
 mod told {
     use std::{collections::BTreeMap, sync::Mutex};
 
@@ -340,6 +408,7 @@ mod told {
             limit in 1..120_u64,
             part in 1..80_u64,
             odd in any::<bool>(),
+            slow in prop_oneof![Just(0), 1..30_u64],
         ) {
             let script: Script = Arc::new(Mutex::new(NODES.into_iter().zip(acts.clone()).collect()));
             let tally = Tally::default();
@@ -352,6 +421,7 @@ mod told {
                         .with_context(Arc::clone(&script))
                         .with_policies(again())
                         .with_budget(tokens(limit))
+                        .with_store(slow::Slow(HeapStore::new(), slow))
                         .with_trace(ListTrace::new())
                         .with_hooks(tally.clone())
                         .build()
@@ -378,6 +448,12 @@ mod told {
             let seen: Vec<_> = trace.iter().map(|event| (event.node.to_string(), event.attempt)).collect();
             let ended: Vec<_> = told.ended.iter().map(|(node, attempt, _)| (node.to_string(), *attempt)).collect();
             prop_assert_eq!(seen, ended);
+            // The limit that it stopped for is one around the node that it stopped at.
+            if let Some((node, Cause::Budget(BudgetExceeded::Tokens { limit: told, actual }))) = &stopped {
+                let inside = ["c", "d"].contains(node);
+                prop_assert!(*told == limit || inside && *told == part, "{node} {told} of {limit} and {part}");
+                prop_assert!(actual >= told);
+            }
             // What it stopped at had failed, or was refused before it began, or had overrun.
             if let Some((node, cause)) = stopped
                 && !matches!(cause, Cause::Budget(_) | Cause::Deadline { .. } | Cause::TimedOut { .. })

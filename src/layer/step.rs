@@ -290,7 +290,7 @@ where
             }
             PhaseProj::Save { saving, over } => K::poll_save(saving, local, task).map(|saved| match (saved, *over) {
                 (Err(fault), _) => Some(Stop::Halt(E::Detail::stop(fault, at))),
-                (Ok(_), Some(over)) => Some(Stop::Halt(E::Detail::stop(over, at))),
+                (Ok(_), Some(over)) => Some(Self::overspent::<E>(over, at, Self::moment(cx), local)),
                 (Ok(_), None) => None,
             }),
             PhaseProj::Clear(clearing) => R::poll_clear(clearing, local, task)
@@ -368,7 +368,7 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
                                 over = E::Budget::succeeded(&mut local.book, tab, at, now);
                             }
                             match self.save(&out, at, now, local) {
-                                Begun::Done(Ok(())) => return Poll::Ready(Self::paid::<E>(out, over, at)),
+                                Begun::Done(Ok(())) => return Poll::Ready(Self::paid::<E>(out, over, at, now, local)),
                                 Begun::Done(Err(fault)) => {
                                     return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at))));
                                 }
@@ -412,7 +412,7 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
                 PhaseProj::Save { saving, over } => {
                     let at = at.with_attempt(R::attempt(*tally));
                     return Poll::Ready(match ready!(K::poll_save(saving, local, task)) {
-                        Ok(out) => Self::paid::<E>(out, *over, at),
+                        Ok(out) => Self::paid::<E>(out, *over, at, Self::moment(cx), local),
                         Err(fault) => Err(Stop::Halt(E::Detail::stop(fault, at))),
                     });
                 }
@@ -550,14 +550,37 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
 
     /// The output, unless the run has to stop for what it spent.
     #[inline(always)]
-    fn paid<E: Env>(out: B::Out, over: Option<<E::Budget as Meter>::Over>, at: Place) -> Result<B::Out, StopOf<B, E>>
+    fn paid<E: Env>(
+        out: B::Out,
+        over: Option<<E::Budget as Meter>::Over>,
+        at: Place,
+        now: Duration,
+        local: &mut Local<'_, E>,
+    ) -> Result<B::Out, StopOf<B, E>>
     where
         B: Node,
+        K: Role,
     {
         match over {
             None => Ok(out),
-            Some(over) => Err(Stop::Halt(E::Detail::stop(over, at))),
+            Some(over) => Err(Self::overspent::<E>(over, at, now, local)),
         }
+    }
+
+    /// The stop of a run for what an attempt spent that succeeded. Why is noted now: while the output was being saved, a sibling
+    /// may have stopped the run for another reason.
+    #[cold]
+    fn overspent<E: Env>(
+        over: <E::Budget as Meter>::Over,
+        at: Place,
+        now: Duration,
+        local: &mut Local<'_, E>,
+    ) -> StopOf<B, E>
+    where
+        B: Node,
+    {
+        E::Budget::overspent(&mut local.book, over, at, now);
+        Stop::Halt(E::Detail::stop(over, at))
     }
 
     /// Arms the timer where there is one to arm, waits for it, and then for what the body is saving.
