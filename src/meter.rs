@@ -69,8 +69,11 @@ pub trait Meter: Sized {
     /// When the attempt that is about to begin was asked for with [`before`](Self::before).
     fn seen(book: &Self::Book<'_>) -> Duration;
 
-    /// Whether an attempt may begin.
+    /// Whether an attempt may begin. Where it may not and that is told, [`refused`](Self::refused) is called then.
     fn before(book: &mut Self::Book<'_>, scope: Scope, now: Duration) -> Option<Self::Over>;
+
+    /// The run stops since an attempt may not begin: notes which limit is used up.
+    fn refused(book: &mut Self::Book<'_>, scope: Scope, now: Duration);
 
     /// An attempt was polled, or its future was dropped: what it did in between goes on its tab.
     fn polled(book: &mut Self::Book<'_>, at: Place, tab: &mut Self::Tab);
@@ -81,11 +84,18 @@ pub trait Meter: Sized {
     /// As [`gone`](Self::gone), where its future may hold something that is booked as it is dropped.
     fn gone_holding(tab: &Self::Tab) -> Option<Self::Gone>;
 
-    /// Whether the run has to stop after an attempt that succeeded.
+    /// Whether the run has to stop after an attempt that succeeded. It stops once the output is saved, and when that is told
+    /// [`overspent`](Self::overspent) is called.
     fn succeeded(book: &mut Self::Book<'_>, tab: &mut Self::Tab, at: Place, now: Duration) -> Option<Self::Over>;
+
+    /// The run stops after an attempt that succeeded: notes why.
+    fn overspent(book: &mut Self::Book<'_>, over: Self::Over, at: Place, now: Duration);
 
     /// Whether an attempt that failed was refused what it wanted to spend.
     fn failed(book: &mut Self::Book<'_>, at: Place, tab: &mut Self::Tab) -> Option<Self::Over>;
+
+    /// An attempt was cut short: what it was refused is nothing to the run any more.
+    fn cut_short(book: &mut Self::Book<'_>, at: Place, tab: &Self::Tab);
 
     /// What an attempt spent; its time is not in it.
     fn tab(tab: &Self::Tab) -> Spent;
@@ -122,7 +132,7 @@ pub trait Metered: Meter {
     /// Comes to a part with a limit of its own.
     ///
     /// # Errors
-    /// When there are more limits than a ledger has room for.
+    /// When there are more limits than a ledger has room for; where that is told, [`no_room`](Self::no_room) is called then.
     fn enter(
         book: &mut Self::Book<'_>,
         within: Scope,
@@ -130,6 +140,9 @@ pub trait Metered: Meter {
         budget: &Budget,
         now: Duration,
     ) -> Result<Scope, Self::Over>;
+
+    /// The run stops since there is no room for the limit of a part: notes that.
+    fn no_room(book: &mut Self::Book<'_>);
 
     /// Such a part is over.
     fn leave(book: &Self::Book<'_>, scope: Scope, now: Duration);
@@ -184,6 +197,9 @@ impl Meter for NoBudget {
     }
 
     #[inline(always)]
+    fn refused((): &mut (), _: Scope, _: Duration) {}
+
+    #[inline(always)]
     fn polled((): &mut (), _: Place, (): &mut ()) {}
 
     #[inline(always)]
@@ -201,10 +217,17 @@ impl Meter for NoBudget {
         None
     }
 
+    fn overspent((): &mut (), over: Infallible, _: Place, _: Duration) {
+        match over {}
+    }
+
     #[inline(always)]
     fn failed((): &mut (), _: Place, (): &mut ()) -> Option<Infallible> {
         None
     }
+
+    #[inline(always)]
+    fn cut_short((): &mut (), _: Place, (): &()) {}
 
     #[inline(always)]
     fn tab((): &()) -> Spent {
@@ -278,11 +301,13 @@ impl<'a> Book<'a> {
     /// What was noted of an attempt that succeeded: only what went wrong with what it spent matters, and its limits, and what it was
     /// refused and did without does not.
     #[cold]
-    fn noted(&mut self, ledger: &Ledger, at: Place, tab: &Tab, now: Duration) -> Option<Overspent> {
-        let fault = tab.fault.then(|| ledger.take_note(spot(at), false)).flatten();
+    fn noted(ledger: &Ledger, at: Place, tab: &Tab, now: Duration) -> Option<Overspent> {
+        if tab.fault {
+            // What it was stays noted until it is told.
+            return Some(Overspent::Account);
+        }
         ledger.forget_notes(spot(at));
-        let exceeded = || ledger.overrun(at.scope, now).map(SpendError::Exceeded);
-        Some(self.fault(fault.or_else(exceeded)?))
+        ledger.overrun(at.scope, now).map(|_| Overspent::Limit)
     }
 
     #[cold]
@@ -393,8 +418,16 @@ impl Meter for Metering {
     #[inline(always)]
     fn before(book: &mut Book<'_>, scope: Scope, now: Duration) -> Option<Overspent> {
         book.seen = now;
-        let exceeded = book.ledger()?.exhausted(scope, now)?;
-        Some(book.fault(SpendError::Exceeded(exceeded)))
+        // Nothing is noted yet: a sibling may stop the run before this is told, and for another limit.
+        book.ledger()?.exhausted(scope, now).map(|_| Overspent::Limit)
+    }
+
+    #[cold]
+    fn refused(book: &mut Book<'_>, scope: Scope, now: Duration) {
+        // What is used up stays so.
+        if let Some(exceeded) = book.ledger().and_then(|ledger| ledger.exhausted(scope, now.max(book.seen))) {
+            book.fault(SpendError::Exceeded(exceeded));
+        }
     }
 
     #[inline(always)]
@@ -425,10 +458,22 @@ impl Meter for Metering {
     fn succeeded(book: &mut Book<'_>, tab: &mut Tab, at: Place, now: Duration) -> Option<Overspent> {
         let ledger = book.ledger()?;
         if tab.refused | tab.fault {
-            return book.noted(ledger, at, tab, now);
+            return Book::noted(ledger, at, tab, now);
         }
-        let exceeded = ledger.overrun(at.scope, now)?;
-        Some(book.fault(SpendError::Exceeded(exceeded)))
+        ledger.overrun(at.scope, now).map(|_| Overspent::Limit)
+    }
+
+    #[cold]
+    fn overspent(book: &mut Book<'_>, over: Overspent, at: Place, now: Duration) {
+        let Some(ledger) = book.ledger() else { return };
+        let why = match over {
+            Overspent::Account => ledger.take_note(spot(at), false),
+            // What is over a limit stays so.
+            Overspent::Limit => ledger.overrun(at.scope, now.max(book.seen)).map(SpendError::Exceeded),
+        };
+        if let Some(why) = why {
+            book.fault(why);
+        }
     }
 
     fn failed(book: &mut Book<'_>, at: Place, tab: &mut Tab) -> Option<Overspent> {
@@ -439,6 +484,15 @@ impl Meter for Metering {
         let refused = tab.refused.then(|| ledger.take_note(spot(at), true)).flatten();
         let fault = tab.fault.then(|| ledger.take_note(spot(at), false)).flatten();
         Some(book.fault(refused.or(fault)?))
+    }
+
+    fn cut_short(book: &mut Book<'_>, at: Place, tab: &Tab) {
+        if (tab.refused | tab.fault)
+            && let Some(ledger) = book.ledger()
+        {
+            // Else the next attempt that is refused something would be told of this one's.
+            ledger.forget_notes(spot(at));
+        }
     }
 
     #[inline]
@@ -492,11 +546,14 @@ impl Meter for Metering {
 
 impl Metered for Metering {
     fn enter(book: &mut Book<'_>, within: Scope, key: u32, budget: &Budget, now: Duration) -> Result<Scope, Overspent> {
-        match book.ledger().and_then(|ledger| ledger.enter(within, key, budget, now)) {
-            Some(scope) => Ok(scope),
-            // More than there is room for are refused when the runner is built, so some are in the stored ledger alone.
-            None => Err(book.fault(SpendError::OtherParts)),
-        }
+        let scope = book.ledger().and_then(|ledger| ledger.enter(within, key, budget, now));
+        scope.ok_or(Overspent::Account)
+    }
+
+    #[cold]
+    fn no_room(book: &mut Book<'_>) {
+        // More than there is room for are refused when the runner is built, so some are in the stored ledger alone.
+        book.fault(SpendError::OtherParts);
     }
 
     fn leave(book: &Book<'_>, scope: Scope, now: Duration) {

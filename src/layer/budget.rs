@@ -129,7 +129,10 @@ where
                 E::Budget::leave(&local.book, *scope, cx.now());
                 Poll::Ready(ended)
             }
-            StateProj::Refused(over) => Poll::Ready(Err(Stop::Halt(E::Detail::stop(*over, at)))),
+            StateProj::Refused(over) => {
+                E::Budget::no_room(&mut local.book);
+                Poll::Ready(Err(Stop::Halt(E::Detail::stop(*over, at))))
+            }
         }
     }
 

@@ -8,6 +8,7 @@ use core::{
 use pin_project::pin_project;
 
 use crate::{
+    budget::Budget,
     contract::{Check, ContractViolation, Direction, Violation},
     exec::{Cx, Detail, Env, Exec, Full, Halt, Local, Node, NodeInfo, Stop, StopOf, Walk, Why},
     said::Said,
@@ -96,6 +97,10 @@ impl<W: Walk> Walk for Marked<'_, W> {
 
     fn branch(&mut self) {
         self.walk.branch();
+    }
+
+    fn budget(&mut self, budget: &Budget) {
+        self.walk.budget(budget);
     }
 
     fn join(&mut self) {

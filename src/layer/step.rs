@@ -254,7 +254,7 @@ where
         local: &mut Local<'a, E>,
         task: &mut Context<'_>,
     ) -> Poll<Option<StopOf<Self, E>>> {
-        let StateProj { tally, mut phase, .. } = state.project();
+        let StateProj { tally, visit, mut phase, .. } = state.project();
         let at = self.enter(at).with_attempt(R::attempt(*tally));
         match phase.as_mut().project() {
             PhaseProj::Try { body, mark, tab, .. } => {
@@ -268,14 +268,29 @@ where
                 }
                 if K::NODES != 0 {
                     E::Budget::polled(&mut local.book, at, &mut tab);
-                    let ended = Self::ended::<E>(at, Self::moment(cx), &tab, &local.run);
-                    Record::<B::In, B::Out, B::Error>::cut_short(cx.env.trace(), &mut local.log, ended, &mut mark);
+                    E::Budget::cut_short(&mut local.book, at, &tab);
+                    match &kept_back {
+                        // Nobody had asked it yet, but it had failed: with an input that did not pass, or in a panic.
+                        Some(stop) => {
+                            self.tell(stop, &mut mark, &tab, at, cx, local);
+                            cx.env.trace().left(visit, false);
+                        }
+                        None => {
+                            let ended = Self::ended::<E>(at, Self::moment(cx), &tab, &local.run);
+                            Record::<B::In, B::Out, B::Error>::cut_short(
+                                cx.env.trace(),
+                                &mut local.log,
+                                ended,
+                                &mut mark,
+                            );
+                        }
+                    }
                 }
                 Poll::Ready(kept_back)
             }
             PhaseProj::Save { saving, over } => K::poll_save(saving, local, task).map(|saved| match (saved, *over) {
                 (Err(fault), _) => Some(Stop::Halt(E::Detail::stop(fault, at))),
-                (Ok(_), Some(over)) => Some(Stop::Halt(E::Detail::stop(over, at))),
+                (Ok(_), Some(over)) => Some(Self::overspent::<E>(over, at, Self::moment(cx), local)),
                 (Ok(_), None) => None,
             }),
             PhaseProj::Clear(clearing) => R::poll_clear(clearing, local, task)
@@ -353,7 +368,7 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
                                 over = E::Budget::succeeded(&mut local.book, tab, at, now);
                             }
                             match self.save(&out, at, now, local) {
-                                Begun::Done(Ok(())) => return Poll::Ready(Self::paid::<E>(out, over, at)),
+                                Begun::Done(Ok(())) => return Poll::Ready(Self::paid::<E>(out, over, at, now, local)),
                                 Begun::Done(Err(fault)) => {
                                     return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at))));
                                 }
@@ -397,12 +412,13 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
                 PhaseProj::Save { saving, over } => {
                     let at = at.with_attempt(R::attempt(*tally));
                     return Poll::Ready(match ready!(K::poll_save(saving, local, task)) {
-                        Ok(out) => Self::paid::<E>(out, *over, at),
+                        Ok(out) => Self::paid::<E>(out, *over, at, Self::moment(cx), local),
                         Err(fault) => Err(Stop::Halt(E::Detail::stop(fault, at))),
                     });
                 }
                 PhaseProj::Refused(over) => {
                     let at = at.with_attempt(R::attempt(*tally));
+                    E::Budget::refused(&mut local.book, at.scope, Self::moment(cx));
                     return Poll::Ready(Err(Stop::Halt(E::Detail::stop(*over, at))));
                 }
                 // It is left again before anybody can look.
@@ -534,14 +550,37 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
 
     /// The output, unless the run has to stop for what it spent.
     #[inline(always)]
-    fn paid<E: Env>(out: B::Out, over: Option<<E::Budget as Meter>::Over>, at: Place) -> Result<B::Out, StopOf<B, E>>
+    fn paid<E: Env>(
+        out: B::Out,
+        over: Option<<E::Budget as Meter>::Over>,
+        at: Place,
+        now: Duration,
+        local: &mut Local<'_, E>,
+    ) -> Result<B::Out, StopOf<B, E>>
     where
         B: Node,
+        K: Role,
     {
         match over {
             None => Ok(out),
-            Some(over) => Err(Stop::Halt(E::Detail::stop(over, at))),
+            Some(over) => Err(Self::overspent::<E>(over, at, now, local)),
         }
+    }
+
+    /// The stop of a run for what an attempt spent that succeeded. Why is noted now: while the output was being saved, a sibling
+    /// may have stopped the run for another reason.
+    #[cold]
+    fn overspent<E: Env>(
+        over: <E::Budget as Meter>::Over,
+        at: Place,
+        now: Duration,
+        local: &mut Local<'_, E>,
+    ) -> StopOf<B, E>
+    where
+        B: Node,
+    {
+        E::Budget::overspent(&mut local.book, over, at, now);
+        Stop::Halt(E::Detail::stop(over, at))
     }
 
     /// Arms the timer where there is one to arm, waits for it, and then for what the body is saving.
@@ -613,22 +652,39 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
             Stop::Halt(halt) => E::Detail::place(halt, at),
         }
         if K::NODES != 0 {
-            let class = E::Detail::class(&stop);
-            let told;
-            let why = match &stop {
-                Stop::Error(error, _) => Reason::Error(error),
-                Stop::Halt(halt) => {
-                    told = E::Detail::told(halt, &local.run);
-                    Reason::Halt(&told)
-                }
-            };
-            let ended = Self::ended::<E>(at, Self::moment(cx), tab, &local.run);
-            Record::<B::In, B::Out, B::Error>::failed(cx.env.trace(), &mut local.log, ended, mark, class, why);
+            self.tell(&stop, mark, tab, at, cx, local);
         }
         match self.policy.retry.again(tally, &stop, at, cx, local) {
             Some(wait) => Ok(wait),
             None => Err(stop),
         }
+    }
+
+    /// Tells the observers that an attempt failed.
+    fn tell<E>(
+        &self,
+        stop: &StopOf<B, E>,
+        mark: &mut <E::Trace as Tracer>::Mark,
+        tab: &<E::Budget as Meter>::Tab,
+        at: Place,
+        cx: Cx<'_, E>,
+        local: &mut Local<'_, E>,
+    ) where
+        B: Node,
+        E: Env<Trace: Record<B::In, B::Out, B::Error>, Detail: Explain<B::Error, E>>,
+        K: Role,
+    {
+        let class = E::Detail::class(stop);
+        let told;
+        let why = match stop {
+            Stop::Error(error, _) => Reason::Error(error),
+            Stop::Halt(halt) => {
+                told = E::Detail::told(halt, &local.run);
+                Reason::Halt(&told)
+            }
+        };
+        let ended = Self::ended::<E>(at, Self::moment(cx), tab, &local.run);
+        Record::<B::In, B::Out, B::Error>::failed(cx.env.trace(), &mut local.log, ended, mark, class, why);
     }
 
     /// Begins another attempt: from what the store holds of it, else from the input.

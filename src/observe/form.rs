@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, se
 use super::trace::Values;
 use super::trace::{Event, Outcome, Trace};
 #[cfg(feature = "json")]
-use crate::value::Value;
+use crate::value::{NUMBER, Value};
 use crate::{budget::Usd, failure::FailureClass, report::Spent, run::RunId};
 
 /// The version of the form; it goes up when an older program could take a trace for what it is not.
@@ -195,7 +195,7 @@ impl Serialize for Nanos {
 impl<'de> Deserialize<'de> for Nanos {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         struct Number;
-        impl serde::de::Visitor<'_> for Number {
+        impl<'de> serde::de::Visitor<'de> for Number {
             type Value = Duration;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -204,6 +204,14 @@ impl<'de> Deserialize<'de> for Nanos {
 
             fn visit_u64<E>(self, nanos: u64) -> Result<Duration, E> {
                 Ok(Duration::from_nanos(nanos))
+            }
+
+            // As serde_json hands over a number where some crate has switched its `arbitrary_precision` on.
+            #[cfg(feature = "json")]
+            fn visit_map<A: serde::de::MapAccess<'de>>(self, mut from: A) -> Result<Duration, A::Error> {
+                let number = from.next_entry::<String, String>()?.filter(|(key, _)| key == NUMBER);
+                let nanos = number.and_then(|(_, digits)| digits.parse::<u64>().ok());
+                nanos.map(Duration::from_nanos).ok_or_else(|| A::Error::invalid_type(serde::de::Unexpected::Map, &self))
             }
 
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Duration, E> {

@@ -74,7 +74,7 @@ impl EventStream {
         self.events.poll_recv(task)
     }
 
-    /// How many events there was no room for, so far.
+    /// How many events there was no room for, so far, and how many could not be made since the text of an error panicked.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
@@ -90,17 +90,32 @@ pub struct StreamHook {
 impl StreamHook {
     fn send(&self, at: Attempt<'_>, kind: impl FnOnce() -> EventKind) {
         match self.events.try_reserve() {
-            Ok(room) => room.send(StreamEvent {
-                run_id: *at.run_id,
-                node: at.node,
-                instance: at.instance,
-                attempt: at.attempt,
-                kind: kind(),
-            }),
+            Ok(room) => {
+                // The error's own words are code of the user's, and may panic.
+                let lost = Lost(&self.dropped);
+                let kind = kind();
+                core::mem::forget(lost);
+                room.send(StreamEvent {
+                    run_id: *at.run_id,
+                    node: at.node,
+                    instance: at.instance,
+                    attempt: at.attempt,
+                    kind,
+                });
+            }
             Err(_) => {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
+    }
+}
+
+/// Counts an event as dropped that was not made.
+struct Lost<'a>(&'a AtomicU64);
+
+impl Drop for Lost<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 

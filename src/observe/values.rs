@@ -55,7 +55,8 @@ impl<R, M> fmt::Debug for ValueTrace<R, M> {
 
 impl<R, M> ValueTrace<R, M> {
     /// Calls `redact` on every input and every output before it is kept, in place of what was called before:
-    /// [`Value::blank`] takes out a part. What is taken out cannot be replayed.
+    /// [`Value::blank`] takes out a part. What is taken out cannot be replayed. What a failure says is not shown to it, and may
+    /// quote a value, as that of a broken contract does: [`redact_messages`](Self::redact_messages) is for that.
     pub fn redact<F>(self, redact: F) -> ValueTrace<F, M>
     where
         F: Fn(Attempt<'_>, &mut Value),

@@ -9,7 +9,7 @@ use serde::{
     ser::SerializeMap,
 };
 
-use super::{Kind, Value};
+use super::{Kind, NUMBER, Value};
 
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
@@ -137,6 +137,11 @@ impl<'de> Visitor<'de> for Json {
 /// What a tag stands for, in the one form that each value has.
 fn tagged(tag: &str, content: &Value) -> Option<Value> {
     Some(match (tag, &content.0) {
+        (NUMBER, Kind::Text(digits)) => match (digits.parse::<u64>(), digits.parse::<i64>()) {
+            (Ok(number), _) => Value::uint(number),
+            (_, Ok(number)) => Value::int(number),
+            _ => Value::float(digits.parse().ok().filter(|number: &f64| number.is_finite())?),
+        },
         ("$float", Kind::Text(name)) => Value::float(match name.as_str() {
             "NaN" => f64::NAN,
             "Infinity" => f64::INFINITY,

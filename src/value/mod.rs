@@ -142,6 +142,9 @@ impl Value {
     }
 }
 
+/// What serde_json hands a number over under, as digits, where some crate has switched its `arbitrary_precision` on.
+pub(crate) const NUMBER: &str = "$serde_json::private::Number";
+
 /// Two sides that differ.
 pub(crate) type Sides<'v> = (Option<&'v Value>, Option<&'v Value>);
 
