@@ -569,7 +569,7 @@ impl fmt::Display for Halt {
             Why::BrokenInput => f.write_str("the input broke its contract"),
             Why::BrokenOutput => f.write_str("the output broke its contract"),
             Why::Store => f.write_str("the store failed"),
-            Why::Budget => f.write_str("the budget is used up"),
+            Why::Budget => f.write_str("a limit of the budget is reached"),
             Why::Account => f.write_str("what was spent cannot be booked"),
         }
     }

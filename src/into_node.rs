@@ -103,7 +103,8 @@ impl<T> Itself for T {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a pipeline",
     label = "not a node, a branching or a pipeline",
-    note = "`node(\"id\", f)` makes a node of an async function"
+    note = "`node(\"id\", f)` makes a node of an async function",
+    note = "a `json::decode` that begins a pipeline says what it takes: `.into_pipeline::<String, AppError>()`"
 )]
 pub trait Piece {
     /// What it takes.

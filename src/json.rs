@@ -120,6 +120,9 @@ impl<T: AsRef<[u8]>> Raw for T {
 /// Its id is `decode` unless [`named`](Decode::named) gives another. It keeps no checkpoint, since the text before it is kept and
 /// reads the same each time, and it is never retried. (Where it is the last of its run its output is kept, as for any node.)
 ///
+/// What it takes and how the pipeline fails is told by the node before it. Where there is none,
+/// [`into_pipeline`](Decode::into_pipeline) tells it, and makes a pipeline with all its methods.
+///
 /// A text that is not a `T` breaks the contract of its input: the run stops with [`Cause::Contract`](crate::Cause::Contract), which
 /// has the path of the field that does not fit and what serde says of it, as [`from_str`] tells. A node that can ask for
 /// another text uses that.

@@ -44,27 +44,34 @@
 //! # Where to begin
 //! - [`node`], [`node_with`] and [`par()`] make pipelines; the methods of [`Pipeline`] put them together, and
 //!   [the order in which its layers wrap](Pipeline#order) is said there.
-//! - [`Runner`] runs them: [`Runner::new`] with nothing switched on, or `Runner::quick` with checkpoints in memory, retries, tokio's
-//!   clock and a trace. The latter asks of every type that passes between nodes `Clone`, `Serialize`, `DeserializeOwned` and `Schema`.
+//! - [`Runner`] runs them: [`Runner::new`] with nothing switched on, or `Runner::quick` with checkpoints in memory, retries,
+//!   tokio's clock and a trace. The latter asks of every type that passes between nodes `Clone`, `Serialize`,
+//!   `DeserializeOwned` and `Schema`.
 //! - [`Completed`] and [`Halted`] are how a run ends; [`Failure`] is what an error says about itself, and [`PolicyMap`] how it is
 //!   tried again.
-//! - [`Budget`] limits tokens, money and time; [`Pricing`] says what a [`Usage`] costs, exactly, in [`Usd`]; a [`Spender`] reserves
-//!   before a call and settles after it.
+//! - [`Pipeline::require`] and [`Pipeline::ensure`] check what goes into a node and what comes out of it; `json::decode` reads text
+//!   from outside, and `.validated()` applies the rules of a type.
+//! - [`Budget`] limits tokens, money and time, of a run with [`Builder::with_budget`] and of a part of it with
+//!   [`Pipeline::budget`]. A node reserves before a call and settles after it, with [`NodeCx::reserve`]; [`Pricing`] says
+//!   what a [`Usage`] costs, exactly, in [`Usd`].
+//! - [`Hooks`] are called at every attempt, and `EventStream` hands the same to async code. A trace comes back with the run:
+//!   `ListTrace`, or [`RingTrace`] without a heap. `Builder::with_tracing` makes spans.
+//! - `Runner::replay` runs a pipeline on the outputs that a trace has kept, and says where it differs.
 //! - [`store`] is where checkpoints are kept, and the trait for a store of your own; [`Exec`] is the trait for a kind of node of
 //!   your own.
 //!
 //! # Features
-//! Each only adds items. Without any of them the crate is `no_std` and has no heap.
+//! Each only adds items. Without any of them the crate is `no_std` and has no heap. On by default are `alloc`, `json`, `redb`,
+//! `std` and `tokio`.
 //!
-//! - `alloc`: `HeapStore`, `ListTrace`, `ManualClock`.
-//! - `std` (on by default): run ids of its own making, and `std::io::Error` as a failure.
-//! - `tokio` (on by default): `Runner::quick`, `TokioClock`, `.spawned()`, `EventStream`.
-//! - `json` (on by default): traces with inputs and outputs, as JSON and back, and with `std` their replay; price tables from JSON and
-//!   as it; [`json::decode`] for text from outside.
-//! - `garde`: `.validated()` on what yields a type that implements `garde::Validate`.
-//! - `redb` (on by default): `RedbStore`, checkpoints in one file that survives `kill -9`.
-//! - `tracing`: `.with_tracing()`, spans of runs, nodes and attempts, and module `spans`, which says what is in them. It has a
-//!   heap and wants a chip with compare-and-swap.
+//! - `alloc`: the heap. `HeapStore`, `ListTrace`, `ManualClock`, accounts of any number of runs at once.
+//! - `garde`: `.validated()`, the rules of a type that implements `garde::Validate`. With `std`.
+//! - `json`: traces with inputs and outputs, as JSON and back; with `std` their replay; `json::decode`; price tables. With `alloc`.
+//! - `redb`: `RedbStore`, checkpoints in one file that survives `kill -9`. With `std`.
+//! - `std`: fresh run ids, so `run` in a runner that reports; `std::io::Error` as a failure. With `alloc`.
+//! - `tokio`: `Runner::quick`, `TokioClock`, `.spawned()`, `EventStream`. With `std`.
+//! - `tracing`: `.with_tracing()`, spans of runs, nodes and attempts, and module `spans`, which says what is in them. With
+//!   `alloc`, and it wants a chip with compare-and-swap.
 //!
 //! # Without `std`
 //! With `default-features = false` a pipeline runs on a microcontroller: a [`MemoryStore`](store::MemoryStore) in a `static`, a
@@ -227,7 +234,7 @@ pub mod prelude {
     #[cfg(feature = "tokio")]
     pub use crate::Quick;
     pub use crate::{
-        Backoff, Cause, Completed, Failure, FailureClass, Halted, NodeCx, PolicyMap, RunId, RunStatus, Runner, Sealed,
-        SendExec, Violation, ms, node, node_with, par, secs,
+        Backoff, Budget, Cause, Completed, Failure, FailureClass, Halted, NoContext, NodeCx, PolicyMap, RunId,
+        RunStatus, Runner, Sealed, SendExec, SpendError, Usage, Usd, Violation, ms, node, node_with, par, secs,
     };
 }

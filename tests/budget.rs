@@ -105,7 +105,7 @@ fn a_refusal_is_terminal_for_a_node_that_passes_it_on() {
     assert_eq!(refused.class(), FailureClass::Terminal);
     assert_eq!(
         refused.to_string(),
-        "the budget of 5 tokens is reached at 6: raise it with `with_budget`, then `resume`"
+        "the budget of 5 tokens is reached at 6: raise it (`with_budget`, or `.budget` of a part), then `resume`"
     );
     let error: &dyn std::error::Error = &refused;
     assert!(error.source().is_none());

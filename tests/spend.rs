@@ -319,7 +319,7 @@ async fn a_refusal_that_the_node_can_do_without_is_none_of_the_runs_business() {
     let runner = runner!(node_with("a", act).then(node_with("b", act)), script, tokens(1_000));
     let done = runner.run(1).await.unwrap();
     assert_eq!((done.output, done.report.status, done.report.spent.tokens), (3, RunStatus::Completed, 10));
-    let refused = "a: the budget of 1000 tokens is reached at 1200: raise it with `with_budget`, then `resume`";
+    let refused = "a: the budget of 1000 tokens is reached at 1200: raise it (`with_budget`, or `.budget` of a part), then `resume`";
     assert_eq!(script.take(), [refused, "b Some(990)"]);
     // Nor is it blamed for what goes wrong in another attempt.
     let script = Script::new([

@@ -12,9 +12,9 @@ pub(super) const SOURCE: &str = "https://github.com/pydantic/genai-prices";
 
 /// List prices in dollars for a million tokens of text, in and out, in the [order of names](by_name).
 ///
-/// From the source's revision 47df840a of that day, checked against https://github.com/simonw/llm-prices, revision 723ef0bd
-/// of 2026-08-05. Left out is what has no single price: models that charge more for long prompts, or by a date to come. Of a
-/// price that depends on the time of day it is the higher one.
+/// From the source's revision 47df840a of that day, checked against <https://github.com/simonw/llm-prices>,
+/// revision 723ef0bd of 2026-08-05. Left out is what has no single price: models that charge more for long prompts, or by a date to
+/// come. Of a price that depends on the time of day it is the higher one.
 pub(super) const TABLE: &[(&str, Price)] = &[
     ("o1", usd(15_000, 60_000)),
     ("o3", usd(2_000, 8_000)),

@@ -5,8 +5,8 @@ use core::{fmt, time::Duration};
 use super::{model::UnknownModel, usd::Usd};
 use crate::failure::{Failure, FailureClass};
 
-/// Of how many runs at once a runner keeps account: without a heap of two, since each account takes three quarters of a kilobyte; with feature
-/// `alloc` of any number, beginning with room for this many.
+/// Of how many runs at once a runner keeps account: without a heap of two, since each account takes three quarters of a
+/// kilobyte; with feature `alloc` of any number, beginning with room for this many.
 pub const LEDGERS: usize = if cfg!(feature = "alloc") { 4 } else { 2 };
 
 /// How much a run, or a part of a pipeline, may spend: tokens, money and wall time.
@@ -173,7 +173,7 @@ impl Failure for BudgetExceeded {
 #[non_exhaustive]
 pub enum SpendError {
     /// It would cross a limit. Nothing was spent.
-    #[error("{0}: raise it with `with_budget`, then `resume`")]
+    #[error("{0}: raise it (`with_budget`, or `.budget` of a part), then `resume`")]
     Exceeded(BudgetExceeded),
     /// Its model has no price, and money is limited.
     #[error("{0}")]
@@ -245,7 +245,7 @@ mod tests {
             BudgetExceeded::Time { limit: Duration::from_secs(1), actual: Duration::from_millis(1_250) },
         ] {
             let text = SpendError::from(error).to_string();
-            assert!(text.contains("`with_budget`, then `resume`") && !text.contains('\n'), "{text}");
+            assert!(text.contains("`.budget` of a part), then `resume`") && !text.contains('\n'), "{text}");
             assert_eq!(error.class(), FailureClass::Terminal);
         }
         let text = BudgetExceeded::Cost { limit: Usd::cents(5), actual: Usd::cents(7) }.to_string();

@@ -23,7 +23,7 @@ const NODE_ID_MAX: usize = 64;
 
 /// A pipeline and what its runner is to be able to do.
 ///
-/// Begun with [`Runner::new`] or [`Runner::quick`], ended with [`build`](Self::build).
+/// Begun with [`Runner::new`] or `Runner::quick`, ended with [`build`](Self::build).
 #[must_use = "a builder does nothing until `.build()`"]
 #[derive(Debug)]
 pub struct Builder<N, E> {
@@ -143,8 +143,8 @@ impl<N, S, P, K, X, L, T, D, H, B> Builder<N, Caps<S, P, K, X, L, T, D, H, B>> {
         }
     }
 
-    /// Writes down what happens with `trace`, in place of the trace that was there: `ListTrace`, or [`NoTrace`](crate::NoTrace)
-    /// for nothing.
+    /// Writes down what happens with `trace`, in place of the trace that was there: `ListTrace`, [`RingTrace`](crate::RingTrace),
+    /// or [`NoTrace`](crate::NoTrace) for nothing.
     pub fn with_trace<To: Tracer>(self, trace: To) -> Builder<N, Caps<S, P, K, X, L, To, Full, H, B>> {
         let Caps { store, policy, clock, context, classifier, trace: Both(_, others), budget, .. } = self.env;
         let trace = Both(trace, others);
@@ -167,8 +167,21 @@ impl<N, S, P, K, X, L, T, D, H, B> Builder<N, Caps<S, P, K, X, L, T, D, H, B>> {
 
     /// Limits what a run may spend, in place of the budget that was there, and keeps account of it: of tokens, money and time.
     ///
-    /// Prices are those of [`Pricing::known`] unless [`with_pricing`](Self::with_pricing) says otherwise. What was spent is kept with
-    /// the checkpoints, so that a resumed run goes on from it. A budget of a part of a pipeline: [`Pipeline::budget`](crate::Pipeline::budget).
+    /// Prices are those of [`Pricing::known`] unless [`with_pricing`](Self::with_pricing) says otherwise. What was spent is
+    /// kept with the checkpoints, so that a resumed run goes on from it. A limit of time needs a clock, and one of zero is
+    /// refused by [`build`](Self::build). A budget of a part of a pipeline is [`Pipeline::budget`](crate::Pipeline::budget).
+    ///
+    /// ```
+    /// use stroma::{Budget, Runner, Usd, node, secs};
+    /// # #[derive(Debug)] struct AppError;
+    /// # impl std::fmt::Display for AppError { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("no") } }
+    /// # impl stroma::Failure for AppError {}
+    /// # async fn ask(x: u32) -> Result<u32, AppError> { Ok(x) }
+    /// let budget = Budget::unlimited().tokens(100_000).cost(Usd::cents(50)).latency(secs(60));
+    /// assert!(Runner::quick(node("ask", ask)).with_budget(budget).build().is_ok());
+    /// // Time is taken from a clock, which `Runner::quick` has and this one has not.
+    /// assert!(Runner::new(node("ask", ask)).with_budget(budget).build().is_err());
+    /// ```
     pub fn with_budget(self, budget: Budget) -> Builder<N, Caps<S, P, K, X, L, T, Full, H, Metering>>
     where
         B: Account,
@@ -176,7 +189,8 @@ impl<N, S, P, K, X, L, T, D, H, B> Builder<N, Caps<S, P, K, X, L, T, D, H, B>> {
         self.account(|accounts| accounts.set_budget(budget))
     }
 
-    /// Prices what nodes use by this table, in place of the one that was there, and keeps account of it.
+    /// Prices what nodes use by this table, in place of the one that was there, and keeps account of it. To change or add to
+    /// the prices that come with the crate begin with [`Pricing::known`].
     pub fn with_pricing(self, pricing: Pricing) -> Builder<N, Caps<S, P, K, X, L, T, Full, H, Metering>>
     where
         B: Account,

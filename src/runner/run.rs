@@ -27,7 +27,7 @@ use crate::{
 
 /// A pipeline in an environment: what runs it, any number of times and any number at once.
 ///
-/// It is made by [`Runner::new`] or [`Runner::quick`]. It is `Sync` where its nodes and its store are, so that tasks share it in
+/// It is made by [`Runner::new`] or `Runner::quick`. It is `Sync` where its nodes and its store are, so that tasks share it in
 /// an `Arc` or a `static`.
 ///
 /// # In a task
