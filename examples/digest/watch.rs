@@ -8,7 +8,7 @@ use std::{
     future::Future,
     path::PathBuf,
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Mutex},
     task::{Context, Poll, ready},
 };
 
@@ -31,6 +31,9 @@ pub(crate) struct Kill {
 impl Kill {
     /// Writes the note and does it.
     fn now(&self, progress: &Progress) -> ! {
+        // Another thread may come here at the same time, and would empty the note to write it again: it waits, and dies with us.
+        static ONLY: Mutex<()> = Mutex::new(());
+        let _only = ONLY.lock();
         let noted = fs::write(&self.note, &self.after);
         progress.clear();
         let me = env!("CARGO_CRATE_NAME");
