@@ -75,6 +75,13 @@ pub trait Meter: Sized {
     /// The run stops since an attempt may not begin: notes which limit is used up.
     fn refused(book: &mut Self::Book<'_>, scope: Scope, now: Duration);
 
+    /// Whether an attempt that begins at this moment would find the budget used up.
+    fn used_up_at(book: &Self::Book<'_>, scope: Scope, then: Duration) -> bool;
+
+    /// The run stops since an attempt could not begin at this moment, before which it would have to wait: notes which limit is in the
+    /// way.
+    fn refused_at(book: &mut Self::Book<'_>, scope: Scope, then: Duration) -> Option<Self::Over>;
+
     /// An attempt was polled, or its future was dropped: what it did in between goes on its tab.
     fn polled(book: &mut Self::Book<'_>, at: Place, tab: &mut Self::Tab);
 
@@ -198,6 +205,16 @@ impl Meter for NoBudget {
 
     #[inline(always)]
     fn refused((): &mut (), _: Scope, _: Duration) {}
+
+    #[inline(always)]
+    fn used_up_at((): &(), _: Scope, _: Duration) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn refused_at((): &mut (), _: Scope, _: Duration) -> Option<Infallible> {
+        None
+    }
 
     #[inline(always)]
     fn polled((): &mut (), _: Place, (): &mut ()) {}
@@ -428,6 +445,16 @@ impl Meter for Metering {
         if let Some(exceeded) = book.ledger().and_then(|ledger| ledger.exhausted(scope, now.max(book.seen))) {
             book.fault(SpendError::Exceeded(exceeded));
         }
+    }
+
+    fn used_up_at(book: &Book<'_>, scope: Scope, then: Duration) -> bool {
+        book.ledger().is_some_and(|ledger| ledger.exhausted(scope, then).is_some())
+    }
+
+    #[cold]
+    fn refused_at(book: &mut Book<'_>, scope: Scope, then: Duration) -> Option<Overspent> {
+        let exceeded = book.ledger()?.exhausted(scope, then)?;
+        Some(book.fault(SpendError::Exceeded(exceeded)))
     }
 
     #[inline(always)]

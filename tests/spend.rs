@@ -804,9 +804,30 @@ async fn time_is_looked_at_before_each_attempt_waits_included() {
     let pipeline = node_with("a", act).then(node_with("b", act).retry(wait));
     let runner = runner!(pipeline, script, Budget::unlimited().latency(secs(8)));
     let halted = runner.run(1).await.unwrap_err();
-    assert_eq!((halted.cause, halted.node, halted.attempt), (over_time(secs(8), secs(8)), Some("b"), 3));
+    // The second wait would end when the time is up: it is not waited.
+    assert_eq!((halted.cause, halted.node, halted.attempt), (over_time(secs(8), secs(8)), Some("b"), 2));
     assert_eq!(script.take(), ["b Some(6s)", "b Some(3s)"]);
-    assert_eq!((halted.report.status, halted.report.spent.time), (RunStatus::Partial, secs(8)));
+    assert_eq!((halted.report.status, halted.report.spent.time), (RunStatus::Partial, secs(5)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_the_budget_has_no_time_for_is_not_waited() {
+    let patient = |wait| PolicyMap::never().recoverable(9, Backoff::constant(wait));
+    let fails = || Script::new([("a", vec![Record(1), Do::Fail(Fail::Busy)])]);
+    let retried = |wait| node_with("a", act).retry(patient(wait));
+    // By the limit of the run, by that of a part, and where another limit is reached already.
+    let start = tokio::time::Instant::now();
+    let runner = runner!(retried(secs(3_600)), fails(), Budget::unlimited().latency(secs(60)));
+    assert_eq!(runner.run(1).await.unwrap_err().cause, over_time(secs(60), secs(3_600)));
+    let part = retried(secs(7)).budget(Budget::unlimited().latency(secs(5)));
+    let runner = runner!(part, fails(), Budget::unlimited().latency(secs(60)));
+    assert_eq!(runner.run(1).await.unwrap_err().cause, over_time(secs(5), secs(7)));
+    let runner = runner!(retried(secs(3_600)), fails(), tokens(1));
+    assert_eq!(runner.run(1).await.unwrap_err().cause, over_tokens(1, 1));
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    // One that it has time for is.
+    let runner = runner!(retried(secs(59)), fails(), Budget::unlimited().latency(secs(60)));
+    assert_eq!(runner.run(1).await.unwrap().report.spent.time, secs(59));
 }
 
 #[tokio::test(start_paused = true)]

@@ -46,7 +46,8 @@ impl Budget {
         self
     }
 
-    /// At most so much wall time by the runner's clock, waits included; the time while a run was down does not count.
+    /// At most so much wall time by the runner's clock, waits included; the time while a run was down does not count. A wait before
+    /// another attempt that it has no time for is not waited: the run stops at once.
     #[must_use]
     pub const fn latency(mut self, most: Duration) -> Self {
         self.latency = Some(most);

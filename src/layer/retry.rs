@@ -4,6 +4,7 @@ use core::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use pin_project::pin_project;
@@ -14,6 +15,7 @@ use crate::{
     exec::{Cx, Env, Explain, Full, Local, Node, Stop, Timed, contains},
     failure::Failure,
     hash::fnv1a,
+    meter::Meter,
     never::Never,
     policy::{PolicyMap, Tally},
     slot::Place,
@@ -44,7 +46,10 @@ pub trait Retries<In, Er, E: Env> {
     /// The number of the attempt under way, from 1.
     fn attempt(tally: Self::Tally) -> u32;
 
-    /// Counts a failure and begins the wait before another attempt, or says that there is none.
+    /// Counts a failure and begins the wait before another attempt.
+    ///
+    /// # Errors
+    /// When there is none; and with the moment at which it would begin, where the budget would be used up by then.
     fn again<'a>(
         &self,
         tally: &mut Self::Tally,
@@ -52,7 +57,7 @@ pub trait Retries<In, Er, E: Env> {
         at: Place,
         cx: Cx<'a, E>,
         local: &Local<'_, E>,
-    ) -> Option<Self::Wait<'a>>;
+    ) -> Result<Self::Wait<'a>, Option<Duration>>;
 
     /// Throws away what the last attempt had done, where that is wanted.
     fn clear<'a, N: Node>(
@@ -140,8 +145,8 @@ macro_rules! not_again {
                 _: Place,
                 _: Cx<'a, E>,
                 _: &Local<'_, E>,
-            ) -> Option<Never<()>> {
-                None
+            ) -> Result<Never<()>, Option<Duration>> {
+                Err(None)
             }
 
             #[inline(always)]
@@ -218,7 +223,7 @@ where
         at: Place,
         cx: Cx<'a, E>,
         local: &Local<'_, E>,
-    ) -> Option<Self::Wait<'a>> {
+    ) -> Result<Self::Wait<'a>, Option<Duration>> {
         cx.env.policy().again(tally, stop, at, cx, local)
     }
 
@@ -294,7 +299,7 @@ macro_rules! as_the_map_says {
                 at: Place,
                 cx: Cx<'a, E>,
                 local: &Local<'_, E>,
-            ) -> Option<Self::Wait<'a>> {
+            ) -> Result<Self::Wait<'a>, Option<Duration>> {
                 let map: fn(&Self) -> &PolicyMap = $map;
                 again(map(self), tally, stop, at, cx, local)
             }
@@ -371,7 +376,7 @@ fn again<'a, Er, E>(
     at: Place,
     cx: Cx<'a, E>,
     local: &Local<'_, E>,
-) -> Option<Pause<<E::Clock as Clock>::Sleep<'a>>>
+) -> Result<Pause<<E::Clock as Clock>::Sleep<'a>>, Option<Duration>>
 where
     Er: Failure,
     E: Timed,
@@ -379,7 +384,7 @@ where
 {
     let asked = match stop {
         // A store that failed is not a failure of the node, and running the node again does not mend it.
-        Stop::Halt(halt) if !halt.why.is_attempt() => return None,
+        Stop::Halt(halt) if !halt.why.is_attempt() => return Err(None),
         Stop::Halt(_) => None,
         Stop::Error(error, _) => error.retry_after(),
     };
@@ -391,13 +396,21 @@ where
     } else {
         run.jitter_seed(at.id, at.instance, attempt)
     };
-    let delay = policy.next(tally, Full::class(stop), seed)?;
+    let delay = policy.next(tally, Full::class(stop), seed).ok_or(None)?;
     let delay = asked.unwrap_or(delay);
     let clock = cx.env.clock();
-    if at.deadline.is_some_and(|deadline| cx.now().saturating_add(delay) >= deadline && !delay.is_zero()) {
-        return None;
+    if delay.is_zero() {
+        return Ok(Pause::Yield { yielded: false });
     }
-    Some(if delay.is_zero() { Pause::Yield { yielded: false } } else { Pause::Sleep(clock.sleep(delay)) })
+    let until = cx.now().saturating_add(delay);
+    if at.deadline.is_some_and(|deadline| until >= deadline) {
+        return Err(None);
+    }
+    // Nothing could begin after it.
+    if E::Budget::METERED && E::Budget::used_up_at(&local.book, at.scope, until) {
+        return Err(Some(until));
+    }
+    Ok(Pause::Sleep(clock.sleep(delay)))
 }
 
 /// The wait before another attempt.

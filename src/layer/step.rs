@@ -655,8 +655,12 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
             self.tell(&stop, mark, tab, at, cx, local);
         }
         match self.policy.retry.again(tally, &stop, at, cx, local) {
-            Some(wait) => Ok(wait),
-            None => Err(stop),
+            Ok(wait) => Ok(wait),
+            Err(None) => Err(stop),
+            Err(Some(until)) => Err(match E::Budget::refused_at(&mut local.book, at.scope, until) {
+                Some(over) => Stop::Halt(E::Detail::stop(over, at)),
+                None => stop,
+            }),
         }
     }
 
