@@ -152,7 +152,14 @@ impl<E> Cause<E> {
     fn class(&self) -> FailureClass {
         match self {
             // There is nothing to go on with, however long one waits.
-            Self::Store(error) if error.kind() == StoreErrorKind::UnknownRun => FailureClass::Terminal,
+            Self::Store(error)
+                if matches!(
+                    error.kind(),
+                    StoreErrorKind::UnknownRun | StoreErrorKind::Gone | StoreErrorKind::Foreign
+                ) =>
+            {
+                FailureClass::Terminal
+            }
             Self::TimedOut { .. } | Self::Deadline { .. } | Self::Cancelled | Self::Store(_) | Self::Budget(_) => {
                 FailureClass::Recoverable
             }
@@ -223,6 +230,8 @@ impl<E, T> Halted<E, T> {
             Cause::Budget(_) => "raise it and run it again",
             Cause::Store(error) => match error.kind() {
                 StoreErrorKind::Busy { .. } | StoreErrorKind::UnknownRun => "nothing was run",
+                StoreErrorKind::Gone => "`resume` finds nothing any more; call `run_as` with the input",
+                StoreErrorKind::Foreign => "look at what is there, or take another id or another place",
                 _ if self.node.is_none() => {
                     "nothing was run; once that is mended call again with the same id and input"
                 }

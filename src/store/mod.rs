@@ -404,6 +404,18 @@ pub enum StoreErrorKind {
     /// The value cannot be serialised.
     #[error("the value cannot be serialised")]
     Unserialisable,
+    /// The store does not let this program in, or not do this.
+    #[error("the store refuses this program: see that its credentials and permissions are right, then resume the run")]
+    Denied,
+    /// There is no room left underneath: a disk is full, or a server's memory.
+    #[error("there is no room left underneath the store: make room, then resume the run")]
+    Exhausted,
+    /// Something that no store wrote is where the run's data would be, or data of another version.
+    #[error("what is stored where the run's data would be is not of this store: nothing was touched")]
+    Foreign,
+    /// The run's data disappeared while the session held it: it expired, was evicted, or was lost with a server's memory.
+    #[error("the data of the run is gone from the store")]
+    Gone,
     /// The store cannot be reached or failed underneath; trying again later may help.
     #[error("the store failed underneath: see that it is reachable and has room, then resume the run")]
     Unavailable,
