@@ -13,6 +13,7 @@ use crate::{
     clock::Clock,
     exec::{Cx, Detail, Exec, Full, Halt, Local, Node, NodeInfo, Stop, StopOf, Timed, Walk, Why},
     slot::Place,
+    store::Durability,
 };
 
 /// A body that has to be over within a time, however often it tries.
@@ -127,6 +128,7 @@ impl<N: Exec<E>, E: Timed> Exec<E> for Deadline<N> {
             let Some(timer) = timer.as_pin_mut() else { return Poll::Pending };
             ready!(timer.poll(task));
             *over = true;
+            E::Store::hurry(&mut local.session);
         }
         let kept_back = ready!(self.body.drain(body, at, cx, local, task));
         // What is graver than a time that is over was there before it.

@@ -609,6 +609,7 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
             ready!(running.as_mut().poll(task));
             let late = T::late(&running);
             timer.set(Alarm::Over(late));
+            E::Store::hurry(&mut local.session);
         }
         let Alarm::Over(late) = *timer else { return Poll::Pending };
         let kept_back = ready!(self.body.drain(body, at, cx, local, task));

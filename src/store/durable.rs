@@ -160,6 +160,12 @@ pub trait Durability {
         doomed: impl FnMut(Slot<'_>) -> bool,
     ) -> Begun<Result<(), Self::Fault>, Self::Writing<'a>>;
 
+    /// As [`Session::hurry`].
+    #[inline(always)]
+    fn hurry(session: &mut Self::Session<'_>) {
+        let _ = session;
+    }
+
     /// As [`Session::finished`].
     fn finished(session: &mut Self::Session<'_>);
 
@@ -782,6 +788,12 @@ impl<S: Store> Durability for Durable<S> {
         let Some(open) = &mut session.session else { return Begun::Done(Err(session.closed())) };
         let begun = open.discard(doomed);
         session.check(begun)
+    }
+
+    fn hurry(session: &mut Self::Session<'_>) {
+        if let Some(session) = &mut session.session {
+            session.hurry();
+        }
     }
 
     #[inline(always)]

@@ -5,8 +5,12 @@ mod durable;
 #[cfg(feature = "alloc")]
 mod heap;
 mod memory;
+#[cfg(feature = "redis")]
+mod owned;
 #[cfg(feature = "redb")]
 mod redb;
+#[cfg(feature = "redis")]
+mod redis;
 mod table;
 
 use core::{future::Future, time::Duration};
@@ -27,6 +31,8 @@ pub use heap::{HeapSession, HeapStore};
 pub use memory::{MemorySession, MemoryStore};
 #[cfg(feature = "redb")]
 pub use redb::{Forgetting, Opening, Reading, RedbSession, RedbStore, Writing};
+#[cfg(feature = "redis")]
+pub use redis::{RedisForgetting, RedisOpening, RedisReading, RedisSession, RedisStore, RedisWriting};
 
 use crate::{
     budget,
@@ -120,7 +126,8 @@ pub enum Access {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a store",
     label = "keeps no checkpoints",
-    note = "`HeapStore::new()` and `MemoryStore` keep them in memory, `RedbStore::open(path)` in a file"
+    note = "`HeapStore::new()` and `MemoryStore` keep them in memory, `RedbStore::open(path)` in a file, \
+            `RedisStore::new(url, ttl)` on a server"
 )]
 pub trait Store {
     /// Exclusive access to one run; dropping it gives the run back.
@@ -276,6 +283,10 @@ pub trait Session {
     /// # Errors
     /// [`Fenced`](StoreErrorKind::Fenced) or [`Unavailable`](StoreErrorKind::Unavailable).
     fn discard(&mut self, doomed: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, Self::Writing>;
+
+    /// Says that the time for what the run does is over: a time-out or a deadline rang. What is under way is still waited for,
+    /// so a store that tries again for long should fail it now in place of another try.
+    fn hurry(&mut self) {}
 
     /// Says that the run came to its end: a store that makes room by itself may let go of it from now on.
     fn finished(&mut self) {}
