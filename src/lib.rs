@@ -68,6 +68,8 @@
 //! - `garde`: `.validated()`, the rules of a type that implements `garde::Validate`. With `std`.
 //! - `json`: traces with inputs and outputs, as JSON and back; with `std` their replay; `json::decode`; price tables. With `alloc`.
 //! - `redb`: `RedbStore`, checkpoints in one file that survives `kill -9`. With `std`.
+//! - `redis`: `RedisStore`, checkpoints on a server that many machines share. With `tokio`.
+//! - `redis-tls`: the same over TLS. With `redis`.
 //! - `std`: fresh run ids, so `run` in a runner that reports; `std::io::Error` as a failure. With `alloc`.
 //! - `tokio`: `Runner::quick`, `TokioClock`, `.spawned()`, `EventStream`. With `std`.
 //! - `tracing`: `.with_tracing()`, spans of runs, nodes and attempts, and module `spans`, which says what is in them. With

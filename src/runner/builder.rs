@@ -97,6 +97,33 @@ impl<N, S, P, K, X, L, T, D, H, B> Builder<N, Caps<S, P, K, X, L, T, D, H, B>> {
         Builder { node: self.node, env }
     }
 
+    /// Keeps checkpoints on the Redis server at `url`, in place of where they were kept; a run expires `ttl` after its last one.
+    /// `with_store(RedisStore::new(url, ttl)?)`, which see for what can be set, and keep for
+    /// [`flush`](crate::store::RedisStore::flush).
+    ///
+    /// ```
+    /// use stroma::prelude::*;
+    /// # #[derive(Debug)] struct AppError;
+    /// # impl Failure for AppError {}
+    /// # async fn double(x: u32) -> Result<u32, AppError> { Ok(x * 2) }
+    ///
+    /// let runner = Runner::quick(node("double", double)).with_redis("redis://127.0.0.1/", secs(3_600))?.build()?;
+    /// # let _ = runner;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`RedisStore::new`](crate::store::RedisStore::new). Nothing is connected yet.
+    #[cfg(feature = "redis")]
+    pub fn with_redis(
+        self,
+        url: &str,
+        ttl: core::time::Duration,
+    ) -> Result<Builder<N, Caps<Durable<crate::store::RedisStore>, P, K, X, L, T, Full, H, B>>, crate::store::StoreError>
+    {
+        Ok(self.with_store(crate::store::RedisStore::new(url, ttl)?))
+    }
+
     /// Tries failures again as `policies` says, where a node does not say otherwise. It needs a clock.
     pub fn with_policies(self, policy: PolicyMap) -> Builder<N, Caps<S, PolicyMap, K, X, L, T, Full, H, B>> {
         let Caps { store, clock, context, classifier, trace, budget, .. } = self.env;

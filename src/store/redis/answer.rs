@@ -1,0 +1,103 @@
+//! What the server's answers mean.
+
+use alloc::{boxed::Box, string::String, vec::Vec};
+use core::time::Duration;
+
+use ::redis::Value;
+
+use super::{error, script, settings::Settings};
+use crate::store::{StoreError, StoreErrorKind, owned::Present};
+
+/// What opening a run came to.
+pub(super) enum Answered {
+    Open { present: Present<Option<usize>>, order: u64, ledger: Box<[u8]> },
+    Busy(Duration),
+}
+
+impl Answered {
+    pub(super) fn of(value: Value, settings: &Settings) -> Result<Self, StoreError> {
+        let Value::Array(parts) = value else { return Err(odd()) };
+        let mut parts = parts.into_iter();
+        match (text(parts.next()).as_deref(), parts.next(), parts.next()) {
+            (Some("open"), Some(Value::BulkString(ledger)), Some(Value::Array(heads))) => {
+                let heads =
+                    heads.into_iter().map(|head| if let Value::BulkString(head) = head { head } else { Vec::new() });
+                let (present, order) = script::present(heads).ok_or_else(odd)?;
+                Ok(Self::Open { present, order, ledger: ledger.into() })
+            }
+            (Some("busy"), Some(left), _) => Ok(Self::Busy(busy_for(&left)?)),
+            (Some("unknown"), ..) => Err(error::of(
+                StoreErrorKind::UnknownRun,
+                format_args!(
+                    "never begun, or expired: the server keeps a run for {:?} after its last checkpoint",
+                    settings.ttl
+                ),
+            )),
+            (Some("foreign"), format, _) => Err(foreign(format)),
+            _ => Err(odd()),
+        }
+    }
+}
+
+/// What forgetting a run came to.
+pub(super) enum Forgotten {
+    Done(bool),
+    Busy(Duration),
+}
+
+impl Forgotten {
+    pub(super) fn of(value: Value) -> Result<Self, StoreError> {
+        let Value::Array(parts) = value else { return Err(odd()) };
+        let mut parts = parts.into_iter();
+        match (text(parts.next()).as_deref(), parts.next()) {
+            (Some("forgotten"), Some(Value::Int(slots))) => Ok(Self::Done(slots > 0)),
+            (Some("busy"), Some(left)) => Ok(Self::Busy(busy_for(&left)?)),
+            (Some("foreign"), format) => Err(foreign(format)),
+            _ => Err(odd()),
+        }
+    }
+}
+
+/// Why the log of a session is no more, from who holds the run now.
+#[cold]
+pub(super) fn why_lost(holder: &Value, token: &str) -> StoreError {
+    let Value::Array(about) = holder else { return odd() };
+    StoreError::new(match about.as_slice() {
+        [Value::BulkString(_), Value::BulkString(holder)] if holder == token.as_bytes() => StoreErrorKind::Gone,
+        [Value::BulkString(_), _] => StoreErrorKind::Fenced,
+        _ => StoreErrorKind::Gone,
+    })
+}
+
+fn text(value: Option<Value>) -> Option<String> {
+    match value {
+        Some(Value::BulkString(bytes)) => String::from_utf8(bytes).ok(),
+        Some(Value::SimpleString(text)) => Some(text),
+        _ => None,
+    }
+}
+
+fn busy_for(left: &Value) -> Result<Duration, StoreError> {
+    match left {
+        Value::Int(left) => Ok(Duration::from_millis(u64::try_from(*left).unwrap_or_default())),
+        _ => Err(odd()),
+    }
+}
+
+#[cold]
+fn foreign(format: Option<Value>) -> StoreError {
+    match text(format).filter(|format| !format.is_empty()) {
+        Some(format) => error::of(
+            StoreErrorKind::Foreign,
+            format_args!("the run has format {format}, not {}: use the program that wrote it", script::FORMAT),
+        ),
+        None => {
+            error::of(StoreErrorKind::Foreign, "another program has a hash under the run's key: choose another prefix")
+        }
+    }
+}
+
+#[cold]
+pub(super) fn odd() -> StoreError {
+    error::of(StoreErrorKind::Unavailable, "the server's answer is none that it could give")
+}

@@ -1,0 +1,669 @@
+//! The task that speaks to the server for all the runs of a store.
+//!
+//! Everything goes out in the order in which it was asked, many commands at a time, over one connection. What the server did
+//! not answer for is said again, in the same order, over the next one: each script does no harm when it runs twice, so
+//! nothing is lost and nothing is doubled. A connection that fell silent is closed on the server first, so that nothing
+//! that is still on its way there comes after what is said again.
+
+use alloc::{
+    collections::{BTreeMap, VecDeque},
+    string::{String, ToString},
+    sync::Arc,
+    vec::Vec,
+};
+use core::{
+    future::{Future, poll_fn},
+    mem,
+    pin::pin,
+    sync::atomic::Ordering,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use std::collections::HashMap;
+
+use ::redis::{Cmd, Pipeline, RedisError, Value};
+use futures_util::{StreamExt, stream::FuturesOrdered};
+use tokio::{
+    sync::{
+        mpsc::{UnboundedReceiver, WeakUnboundedSender},
+        oneshot,
+    },
+    time::{Instant, sleep_until},
+};
+use uuid::Uuid;
+
+use super::{
+    answer::{Answered, Forgotten, odd, why_lost},
+    bell::Bell,
+    error::{self, Trouble},
+    line::{ClientName, Line, dial, say},
+    script::{self, Script},
+    settings::Settings,
+    work::{Grip, Hold, Opened, Work},
+};
+use crate::store::{Access, StoreError, StoreErrorKind};
+
+/// The most commands, and bytes of values, that go out at once; and how many such batches are under way before the first of
+/// them is answered.
+const BATCH: usize = 256;
+const BATCH_BYTES: usize = 1 << 20;
+const BATCHES: usize = 4;
+/// How soon to try again: at first, and at most.
+const AGAIN: Duration = Duration::from_millis(10);
+const AGAIN_MAX: Duration = Duration::from_secs(1);
+/// How often to ask for a run that somebody else holds and may give back at any time: at first, and at most.
+const BUSY: Duration = Duration::from_millis(10);
+const BUSY_MAX: Duration = Duration::from_millis(250);
+/// How often to look who has waited long enough, while the server cannot.
+const EXPIRE: Duration = Duration::from_millis(10);
+/// As good as never.
+const NEVER: Duration = Duration::from_secs(30 * 24 * 3_600);
+
+#[derive(Debug)]
+struct Job {
+    /// By which jobs stay in the order in which they came.
+    number: u64,
+    asked: Instant,
+    /// Since when the server cannot do it.
+    troubled: Option<Instant>,
+    work: Work,
+    /// The session that an `Open` is for: the same however often it is said.
+    opens: Option<Arc<Hold>>,
+    /// The log of its session is no more, and what is asked is why.
+    lost: bool,
+}
+
+pub(super) struct Driver {
+    settings: Arc<Settings>,
+    inbox: UnboundedReceiver<Work>,
+    jobs: WeakUnboundedSender<Work>,
+    /// What is to be sent, in order.
+    queue: VecDeque<Job>,
+    /// What was sent and not answered yet, in order.
+    sent: VecDeque<Sent>,
+    /// What waits for a run that somebody else holds, by when it is to be tried again.
+    busy: BTreeMap<(Instant, u64), Job>,
+    /// Who waits until all before it is done.
+    flushes: VecDeque<(u64, oneshot::Sender<()>)>,
+    /// The sessions of this store, by token.
+    held: HashMap<String, Arc<Hold>>,
+    /// When the leases are to be renewed, and when to look for who has waited long enough.
+    renew: Instant,
+    expire: Instant,
+    /// Nothing is sent, and no connection made, before this.
+    pause: Option<Instant>,
+    again: Duration,
+    /// Why the server cannot, as it was said last.
+    trouble: Option<StoreError>,
+    numbers: u64,
+    closed: bool,
+}
+
+#[derive(Debug)]
+struct Sent {
+    at: Instant,
+    jobs: Vec<Job>,
+}
+
+/// What woke the driver.
+enum Turn<C> {
+    Asked(Option<Work>),
+    Heard(Result<Vec<Value>, RedisError>),
+    Dialled(Result<(Line, C), Trouble>),
+    /// The connection ended.
+    Ended,
+    Time,
+}
+
+/// What to do with the connection after an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    Keep,
+    Redial,
+}
+
+impl Driver {
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        inbox: UnboundedReceiver<Work>,
+        jobs: WeakUnboundedSender<Work>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            settings,
+            inbox,
+            jobs,
+            queue: VecDeque::new(),
+            sent: VecDeque::new(),
+            busy: BTreeMap::new(),
+            flushes: VecDeque::new(),
+            held: HashMap::new(),
+            renew: now,
+            expire: now,
+            pause: None,
+            again: AGAIN,
+            trouble: None,
+            numbers: 0,
+            closed: false,
+        }
+    }
+
+    /// Serves until nobody is left who could ask for something, and all is done.
+    pub(super) async fn drive(mut self) {
+        let mut line: Option<Line> = None;
+        let mut old: Option<ClientName> = None;
+        let bell = Arc::new(Bell::default());
+        let waker = Waker::from(Arc::clone(&bell));
+        let settings = Arc::clone(&self.settings);
+        let mut carrier = none_yet(dial(&settings, None));
+        let mut dialling = pin!(None);
+        let mut replies = FuturesOrdered::new();
+        let mut armed = Instant::now() + NEVER;
+        let mut sleep = pin!(sleep_until(armed));
+        loop {
+            let now = Instant::now();
+            self.come_due(now, line.is_some());
+            match &line {
+                Some(line) if self.pause.is_none() => {
+                    while self.sent.len() < BATCHES
+                        && let Some(batch) = self.next_batch(line, now)
+                    {
+                        replies.push_back(say(line.connection.clone(), batch));
+                    }
+                }
+                None if dialling.is_none() && self.pause.is_none() && self.wants_a_line() => {
+                    dialling.set(Some(dial(&settings, old.take())));
+                }
+                _ => {}
+            }
+            self.answer_flushes();
+            if self.closed && self.queue.is_empty() && self.sent.is_empty() {
+                return;
+            }
+            // A timer that rings too early costs less than one that is set at every turn.
+            let next = self.next_time(now);
+            if next < armed || armed <= now {
+                armed = next;
+                sleep.as_mut().reset(armed);
+            }
+            let turn = poll_fn(|task| {
+                bell.wake_up(task.waker());
+                let task = &mut Context::from_waker(&waker);
+                for looked in 1.. {
+                    if !self.closed
+                        && let Poll::Ready(asked) = self.inbox.poll_recv(task)
+                    {
+                        return Poll::Ready(Turn::Asked(asked));
+                    }
+                    // What is new goes out at once, and what came in is heard at once.
+                    if let Poll::Ready(Some(reply)) = replies.poll_next_unpin(task) {
+                        return Poll::Ready(Turn::Heard(reply));
+                    }
+                    if let Some(open) = &mut carrier {
+                        if open.as_mut().poll(task).is_ready() {
+                            carrier = None;
+                        }
+                        if let Poll::Ready(Some(reply)) = replies.poll_next_unpin(task) {
+                            return Poll::Ready(Turn::Heard(reply));
+                        }
+                    }
+                    // What was under way has heard of it by now.
+                    if carrier.is_none() && line.is_some() {
+                        return Poll::Ready(Turn::Ended);
+                    }
+                    if let Some(dialled) = dialling.as_mut().as_pin_mut()
+                        && let Poll::Ready(dialled) = dialled.poll(task)
+                    {
+                        return Poll::Ready(Turn::Dialled(dialled));
+                    }
+                    if sleep.as_mut().poll(task).is_ready() {
+                        return Poll::Ready(Turn::Time);
+                    }
+                    if bell.may_sleep(looked) {
+                        break;
+                    }
+                }
+                Poll::Pending
+            })
+            .await;
+            let now = Instant::now();
+            let verdict = match turn {
+                Turn::Asked(Some(work)) => {
+                    self.take(work, now);
+                    while let Ok(work) = self.inbox.try_recv() {
+                        self.take(work, now);
+                    }
+                    Verdict::Keep
+                }
+                Turn::Asked(None) => {
+                    self.closed = true;
+                    Verdict::Keep
+                }
+                Turn::Heard(Ok(values)) => self.hear(values, now),
+                Turn::Heard(Err(error)) => self.lose(error::lost(&error), now),
+                Turn::Dialled(dialled) => {
+                    dialling.set(None);
+                    match dialled {
+                        Ok((dialled, carries)) => {
+                            line = Some(dialled);
+                            carrier = Some(carries);
+                            // Leases may have run out in the meantime.
+                            self.renew = now;
+                            Verdict::Keep
+                        }
+                        Err(trouble) => self.lose(trouble, now),
+                    }
+                }
+                Turn::Ended => {
+                    let error = error::of(StoreErrorKind::Unavailable, "the server closed the connection");
+                    self.lose(Trouble::Reconnect(error), now)
+                }
+                Turn::Time if self.is_silent(now) => {
+                    let error = error::silent(self.settings.answer_within());
+                    self.lose(Trouble::Reconnect(error), now)
+                }
+                Turn::Time => Verdict::Keep,
+            };
+            if verdict == Verdict::Redial {
+                carrier = None;
+                old = line.take().and_then(|line| line.name).or(old);
+                replies = FuturesOrdered::new();
+                self.say_again(now);
+            }
+        }
+    }
+
+    fn take(&mut self, work: Work, now: Instant) {
+        self.numbers += 1;
+        let number = self.numbers;
+        let opens = match &work {
+            Work::Open { run, .. } => {
+                Some(Arc::new(Hold::new(Arc::clone(run), Uuid::now_v7().simple().to_string(), now)))
+            }
+            _ => None,
+        };
+        match work {
+            Work::Flush { answer } => self.flushes.push_back((number, answer)),
+            work => self.queue.push_back(Job { number, asked: now, troubled: None, work, opens, lost: false }),
+        }
+    }
+
+    /// A connection is for those who ask, and for the leases of those who hold.
+    fn wants_a_line(&self) -> bool {
+        !self.queue.is_empty() || !self.held.is_empty()
+    }
+
+    /// Does what the clock asks for.
+    fn come_due(&mut self, now: Instant, connected: bool) {
+        if self.pause.is_some_and(|until| until <= now) {
+            self.pause = None;
+        }
+        while let Some(entry) = self.busy.first_entry()
+            && entry.key().0 <= now
+        {
+            let job = entry.remove();
+            self.put_back(job);
+        }
+        if connected && self.renew <= now && !self.held.is_empty() {
+            self.renew = now + self.settings.lease / 3;
+            let due: Vec<_> =
+                self.held.values().filter(|hold| !hold.renewing.swap(true, Ordering::Relaxed)).cloned().collect();
+            for hold in due {
+                self.take(Work::Renew { hold }, now);
+            }
+        }
+        if self.trouble.is_some() && self.expire <= now {
+            self.expire = now + EXPIRE;
+            self.expire(now);
+        }
+    }
+
+    fn next_time(&self, now: Instant) -> Instant {
+        let mut next = now + NEVER;
+        if !self.held.is_empty() {
+            next = next.min(self.renew.max(now));
+        }
+        if let Some(until) = self.pause {
+            next = next.min(until);
+        }
+        if let Some(((until, _), _)) = self.busy.first_key_value() {
+            next = next.min(*until);
+        }
+        if let Some(sent) = self.sent.front() {
+            next = next.min(sent.at + self.settings.answer_within());
+        }
+        if self.trouble.is_some() && !self.queue.is_empty() {
+            next = next.min(self.expire);
+        }
+        next
+    }
+
+    /// Whether the server owes an answer for too long.
+    fn is_silent(&self, now: Instant) -> bool {
+        self.sent.front().is_some_and(|sent| sent.at + self.settings.answer_within() <= now)
+    }
+
+    /// The next commands to be sent, in order.
+    fn next_batch(&mut self, line: &Line, now: Instant) -> Option<Pipeline> {
+        let mut jobs = Vec::new();
+        let mut bytes = 0;
+        let mut batch = Pipeline::new();
+        while jobs.len() < BATCH
+            && bytes < BATCH_BYTES
+            && let Some(job) = self.queue.pop_front()
+        {
+            if !job.work.is_moot() {
+                bytes += job.work.bytes();
+                batch.add_command(self.command(line, &job, now));
+                jobs.push(job);
+            }
+        }
+        if jobs.is_empty() {
+            return None;
+        }
+        self.sent.push_back(Sent { at: now, jobs });
+        Some(batch)
+    }
+
+    fn command(&self, line: &Line, job: &Job, now: Instant) -> Cmd {
+        let settings = &self.settings;
+        if let Some(hold) = job.work.hold().filter(|_| job.lost) {
+            let mut command = ::redis::cmd("HMGET");
+            command.arg(&*hold.run).arg("@format").arg("@holder");
+            return command;
+        }
+        match &job.work {
+            Work::Open { run, access, .. } => {
+                let (log, token) = job.opens.as_deref().map_or(("", ""), |hold| (&hold.log, &hold.token));
+                let mut command = line.script(Script::Open, &[run, log]);
+                command.arg(token).arg(millis(settings.lease)).arg(millis(settings.ttl));
+                command.arg(u8::from(*access == Access::Create)).arg(script::FORMAT).arg(script::FIRST);
+                command
+            }
+            Work::Write { hold, record, .. } => {
+                let mut command = ::redis::cmd("RPUSHX");
+                command.arg(&hold.log);
+                for part in record.parts() {
+                    command.arg(part);
+                }
+                command
+            }
+            Work::Load { hold, at: Some(at), .. } => {
+                let mut command = ::redis::cmd("LINDEX");
+                command.arg(&hold.log).arg(*at);
+                command
+            }
+            Work::Load { hold, at: None, name, .. } => {
+                let mut command = line.script(Script::Find, &[&hold.log]);
+                command.arg(name);
+                command
+            }
+            Work::Forget { run, .. } => {
+                let mut command = line.script(Script::Forget, &[run]);
+                command.arg(script::FORMAT);
+                command
+            }
+            Work::Release { hold } => {
+                let mut command = line.script(Script::Release, &[&hold.run, &hold.log]);
+                command.arg(&hold.token).arg(millis(settings.ttl));
+                command
+            }
+            Work::Renew { hold } => {
+                let mut command = line.script(Script::Renew, &[&hold.run, &hold.log]);
+                command.arg(&hold.token).arg(millis(settings.lease));
+                if hold.is_ageing(now, settings.ttl) {
+                    command.arg(millis(settings.ttl));
+                } else {
+                    command.arg("");
+                }
+                command
+            }
+            Work::Reach { .. } | Work::Flush { .. } => ::redis::cmd("PING"),
+        }
+    }
+
+    /// What the server answered to the oldest batch.
+    fn hear(&mut self, values: Vec<Value>, now: Instant) -> Verdict {
+        let Some(Sent { jobs, .. }) = self.sent.pop_front() else { return Verdict::Redial };
+        if values.len() != jobs.len() {
+            for job in jobs {
+                self.put_back(job);
+            }
+            let error = error::of(StoreErrorKind::Unavailable, "the server's answers are not those to what was asked");
+            return self.lose(Trouble::Reconnect(error), now);
+        }
+        let mut verdict = Verdict::Keep;
+        for (job, value) in jobs.into_iter().zip(values) {
+            if let Value::ServerError(error) = &value {
+                if self.refuse(job, error::refused(error), now) == Verdict::Redial {
+                    verdict = Verdict::Redial;
+                }
+            } else {
+                if self.trouble.is_some() && self.pause.is_none() {
+                    self.trouble = None;
+                    self.again = AGAIN;
+                }
+                self.settle(job, value, now);
+            }
+        }
+        verdict
+    }
+
+    #[cold]
+    fn refuse(&mut self, mut job: Job, trouble: Trouble, now: Instant) -> Verdict {
+        if let Trouble::Final(error) = trouble {
+            self.forget_hold(&job.work, false);
+            job.work.fail(error);
+            return Verdict::Keep;
+        }
+        let verdict = if matches!(trouble, Trouble::Wait(_)) { Verdict::Keep } else { Verdict::Redial };
+        // Scripts are given again at once, but not for ever.
+        if trouble != Trouble::Scripts || job.troubled.is_some() {
+            self.pause(now);
+        }
+        self.trouble = Some(trouble.into_error());
+        job.troubled.get_or_insert(now);
+        if let Some(hold) = job.work.hold() {
+            hold.stale.store(true, Ordering::Relaxed);
+        }
+        self.put_back(job);
+        verdict
+    }
+
+    /// The connection is no good, or none was made.
+    #[cold]
+    fn lose(&mut self, trouble: Trouble, now: Instant) -> Verdict {
+        let refused = matches!(trouble, Trouble::Final(_));
+        let error = trouble.into_error();
+        self.pause(now);
+        self.trouble = Some(error.clone());
+        self.expire = now;
+        if refused {
+            self.say_again(now);
+            for job in mem::take(&mut self.queue) {
+                self.forget_hold(&job.work, false);
+                job.work.fail(error.clone());
+            }
+        }
+        Verdict::Redial
+    }
+
+    fn pause(&mut self, now: Instant) {
+        if self.pause.is_none() {
+            self.pause = Some(now + self.again);
+            self.again = (self.again * 2).min(AGAIN_MAX);
+        }
+    }
+
+    /// What was sent and not answered goes back to where it came from.
+    #[cold]
+    fn say_again(&mut self, now: Instant) {
+        while let Some(Sent { jobs, .. }) = self.sent.pop_back() {
+            for mut job in jobs.into_iter().rev() {
+                job.troubled.get_or_insert(now);
+                if let Some(hold) = job.work.hold() {
+                    hold.stale.store(true, Ordering::Relaxed);
+                }
+                self.put_back(job);
+            }
+        }
+    }
+
+    fn put_back(&mut self, job: Job) {
+        let at = self.queue.partition_point(|other| other.number < job.number);
+        self.queue.insert(at, job);
+    }
+
+    /// Fails what has waited for the server long enough.
+    #[cold]
+    fn expire(&mut self, now: Instant) {
+        let Some(trouble) = self.trouble.clone() else { return };
+        for mut job in mem::take(&mut self.queue) {
+            let since = *job.troubled.get_or_insert(now);
+            if job.work.is_hurried() || since + self.settings.patience <= now {
+                self.forget_hold(&job.work, false);
+                job.work.fail(trouble.clone());
+            } else {
+                self.queue.push_back(job);
+            }
+        }
+    }
+
+    /// The session of a release is no more, whatever comes of it; that of other work is none of ours once it lost its run.
+    fn forget_hold(&mut self, work: &Work, lost: bool) {
+        if let Work::Release { hold } | Work::Renew { hold } = work
+            && (lost || matches!(work, Work::Release { .. }))
+        {
+            self.held.remove(&hold.token);
+        }
+    }
+
+    fn answer_flushes(&mut self) {
+        while let Some((number, _)) = self.flushes.front() {
+            let before = |job: &Job| job.number < *number && !matches!(job.work, Work::Renew { .. });
+            let waits = self.queue.iter().take_while(|job| job.number < *number).any(before)
+                || self.sent.iter().flat_map(|sent| &sent.jobs).any(before);
+            if waits {
+                return;
+            }
+            if let Some((_, answer)) = self.flushes.pop_front() {
+                let _ = answer.send(());
+            }
+        }
+    }
+
+    /// Hands on an answer that is no error of the server's.
+    fn settle(&mut self, mut job: Job, value: Value, now: Instant) {
+        if job.lost {
+            let error = job.work.hold().map_or_else(odd, |hold| why_lost(&value, &hold.token));
+            job.work.fail(error);
+            return;
+        }
+        match job.work {
+            // There is no such log any more, and nothing was appended.
+            Work::Write { .. } if value == Value::Int(0) => {
+                job.lost = true;
+                self.put_back(job);
+            }
+            // What the session holds was there, so its log is no more.
+            Work::Load { .. } if value == Value::Nil => {
+                job.lost = true;
+                self.put_back(job);
+            }
+            Work::Write { hold, answer, .. } => {
+                hold.hurried.store(false, Ordering::Relaxed);
+                let _ = answer.send(if matches!(value, Value::Int(_)) { Ok(()) } else { Err(odd()) });
+            }
+            Work::Load { answer, .. } => {
+                let _ = answer.send(if let Value::BulkString(bytes) = value { Ok(bytes) } else { Err(odd()) });
+            }
+            Work::Renew { ref hold } => {
+                hold.renewing.store(false, Ordering::Relaxed);
+                if value != Value::Int(1) {
+                    self.forget_hold(&job.work, true);
+                }
+            }
+            Work::Release { ref hold } => {
+                let run = Arc::clone(&hold.run);
+                self.forget_hold(&job.work, false);
+                self.wake_busy(&run, now);
+            }
+            Work::Reach { answer } => {
+                let _ = answer.send(Ok(()));
+            }
+            Work::Flush { .. } => {}
+            Work::Open { .. } => self.opened(job, value, now),
+            Work::Forget { .. } => self.forgotten(job, value, now),
+        }
+    }
+
+    fn opened(&mut self, job: Job, value: Value, now: Instant) {
+        match Answered::of(value, &self.settings) {
+            Ok(Answered::Busy(left)) => self.meet_busy(job, left, now),
+            Ok(Answered::Open { present, order, ledger }) => {
+                let (Work::Open { answer, .. }, Some(hold)) = (job.work, job.opens) else { return };
+                self.held.insert(hold.token.clone(), Arc::clone(&hold));
+                if self.held.len() == 1 {
+                    self.renew = now + self.settings.lease / 3;
+                }
+                match self.jobs.upgrade() {
+                    // A session that does not arrive gives its run back as it is dropped.
+                    Some(jobs) => drop(answer.send(Ok(Opened { grip: Grip { jobs, hold }, present, ledger, order }))),
+                    None => self.take(Work::Release { hold }, now),
+                }
+            }
+            Err(error) => job.work.fail(error),
+        }
+    }
+
+    fn forgotten(&mut self, job: Job, value: Value, now: Instant) {
+        match Forgotten::of(value) {
+            Ok(Forgotten::Busy(left)) => self.meet_busy(job, left, now),
+            Ok(Forgotten::Done(was)) => {
+                if let Work::Forget { answer, .. } = job.work {
+                    drop(answer.send(Ok(was)));
+                }
+            }
+            Err(error) => job.work.fail(error),
+        }
+    }
+
+    /// Somebody else holds the run, for so long if the lease is not renewed.
+    #[cold]
+    fn meet_busy(&mut self, job: Job, left: Duration, now: Instant) {
+        let waited = now.saturating_duration_since(job.asked);
+        let patient = self.settings.wait_for.saturating_sub(waited);
+        if patient.is_zero() {
+            job.work.fail(StoreError::new(StoreErrorKind::Busy { until: Some(left) }));
+        } else {
+            let wait = (waited / 2).clamp(BUSY, BUSY_MAX).min(left.max(BUSY)).min(patient);
+            self.busy.insert((now + wait, job.number), job);
+        }
+    }
+
+    /// This store gave back a run that others of it may wait for.
+    fn wake_busy(&mut self, run: &str, now: Instant) {
+        if self.busy.is_empty() {
+            return;
+        }
+        let of_the_run = |job: &Job| match &job.work {
+            Work::Open { run: wanted, .. } | Work::Forget { run: wanted, .. } => **wanted == *run,
+            _ => false,
+        };
+        let waiting: Vec<_> = self.busy.iter().filter(|(_, job)| of_the_run(job)).map(|(at, _)| *at).collect();
+        for at in waiting {
+            if let Some(job) = self.busy.remove(&at) {
+                self.busy.insert((now, job.number), job);
+            }
+        }
+    }
+}
+
+/// Nothing, of the type of what carries a connection: it has no name.
+fn none_yet<C>(_: impl Future<Output = Result<(Line, C), Trouble>>) -> Option<C> {
+    None
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 50)
+}

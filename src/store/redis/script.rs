@@ -1,0 +1,447 @@
+//! What is said to the server: the keys, what is in them, and the scripts.
+//!
+//! ```text
+//! <prefix>:{<run>}            a hash: who has the run
+//!   @format                   the version of what is here
+//!   @holder                   the token of the session that holds the run; absent where nobody does
+//!   @until                    when its lease ends, in milliseconds of the server's clock
+//!   @log                      the token that the log's key ends in
+//! <prefix>:{<run>}:<token>    a list: what was written, three elements at a time after the first, which says what it is
+//!   <order> put <slot>        a checkpoint; its ledger, or nothing; its bytes
+//!   <order> spent             nothing but a ledger
+//!   <order> discard           the slots that are no more, each after its length
+//! ```
+//!
+//! The holder's token is in the log's key, and `RPUSHX` appends only to what is there. So a write asks whether its session still
+//! holds the run without a script: who takes a run over renames the log, and from then on the old holder's key is no more.
+//! What was written counts in the order of its numbers, not of its places: a write that is said twice, or comes late, changes
+//! nothing.
+
+use alloc::{borrow::ToOwned, collections::BTreeMap, format, string::String, vec::Vec};
+
+use crate::{
+    slot::{Slot, SlotKind},
+    store::{Encode, EncodeError, StoreError, StoreErrorKind, owned::Present},
+};
+
+/// The version of the keys; another one is refused.
+pub(super) const FORMAT: &str = "1";
+/// What the log begins with, since there is no list of nothing.
+pub(super) const FIRST: &str = "stroma 1";
+/// The longest value that a server takes, by its own default.
+const VALUE_MAX: usize = 512 << 20;
+
+/// A script, by its place in [`SCRIPTS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Script {
+    Open,
+    Find,
+    Renew,
+    Release,
+    Forget,
+}
+
+/// In the order of [`Script`]. Each touches the keys of one run, which are of one slot in a cluster.
+pub(super) const SCRIPTS: [&str; 5] = [OPEN, FIND, RENEW, RELEASE, FORGET];
+
+/// Keys: the hash, the log of the session to be. Arguments: token, term of the lease, time to live, whether a run may begin,
+/// format, first element.
+///
+/// The holder's own token opens again: then the first answer was lost on its way.
+const OPEN: &str = r"
+local about = redis.call('HMGET', KEYS[1], '@format', '@holder', '@until', '@log')
+if about[1] ~= ARGV[5] and redis.call('EXISTS', KEYS[1]) == 1 then return {'foreign', about[1] or ''} end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+if about[2] and about[2] ~= ARGV[1] then
+  local left = tonumber(about[3] or 0) - now
+  if left > 0 then return {'busy', left} end
+end
+local log = about[4] and KEYS[1] .. ':' .. about[4]
+local items = {}
+if log then items = redis.call('LRANGE', log, 0, -1) end
+if #items < 2 and ARGV[4] == '0' then
+  if about[1] then redis.call('UNLINK', KEYS[1]) end
+  if log then redis.call('UNLINK', log) end
+  return {'unknown'}
+end
+redis.call('HSET', KEYS[1], '@format', ARGV[5], '@holder', ARGV[1],
+  '@until', string.format('%.0f', now + ARGV[2]), '@log', ARGV[1])
+if #items == 0 then
+  redis.call('RPUSH', KEYS[2], ARGV[6])
+elseif log ~= KEYS[2] then
+  redis.call('RENAME', log, KEYS[2])
+end
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+redis.call('PEXPIRE', KEYS[2], ARGV[3])
+local order, ledger = -1, ''
+local heads = {}
+for at = 2, #items, 3 do
+  local number = tonumber(string.match(items[at], '^%d+') or 0)
+  heads[#heads + 1] = items[at]
+  if string.match(items[at], '^%d+ discard$') then heads[#heads + 1] = items[at + 2] end
+  if items[at + 1] ~= '' and number > order then order, ledger = number, items[at + 1] end
+end
+return {'open', ledger, heads}";
+
+/// Keys: the log. Arguments: the slot. Answers with its bytes, as they were written last.
+const FIND: &str = r"
+local items = redis.call('LRANGE', KEYS[1], 0, -1)
+local order, found = -1, false
+for at = 2, #items, 3 do
+  local number, slot = string.match(items[at], '^(%d+) put (.*)$')
+  if slot == ARGV[1] and tonumber(number) > order then order, found = tonumber(number), items[at + 2] end
+end
+return found";
+
+/// Keys: the hash, the log. Arguments: token, term of the lease, time to live or nothing.
+const RENEW: &str = r"
+if redis.call('HGET', KEYS[1], '@holder') ~= ARGV[1] then return 0 end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('HSET', KEYS[1], '@until', string.format('%.0f', now + ARGV[2]))
+if ARGV[3] ~= '' then
+  redis.call('PEXPIRE', KEYS[1], ARGV[3])
+  redis.call('PEXPIRE', KEYS[2], ARGV[3])
+end
+return 1";
+
+/// Keys: the hash, the log. Arguments: token, time to live. A run without a checkpoint leaves no trace.
+const RELEASE: &str = r"
+if redis.call('HGET', KEYS[1], '@holder') ~= ARGV[1] then return 0 end
+if redis.call('LLEN', KEYS[2]) < 2 then
+  redis.call('UNLINK', KEYS[1], KEYS[2])
+else
+  redis.call('HDEL', KEYS[1], '@holder', '@until')
+  redis.call('PEXPIRE', KEYS[1], ARGV[2])
+  redis.call('PEXPIRE', KEYS[2], ARGV[2])
+end
+return 1";
+
+/// Keys: the hash. Arguments: format.
+const FORGET: &str = r"
+local about = redis.call('HMGET', KEYS[1], '@format', '@holder', '@until', '@log')
+if about[1] ~= ARGV[1] then
+  if redis.call('EXISTS', KEYS[1]) == 0 then return {'forgotten', 0} end
+  return {'foreign', about[1] or ''}
+end
+if about[2] then
+  local time = redis.call('TIME')
+  local left = tonumber(about[3] or 0) - (time[1] * 1000 + math.floor(time[2] / 1000))
+  if left > 0 then return {'busy', left} end
+end
+local log = KEYS[1] .. ':' .. (about[4] or '')
+local items = redis.call('LLEN', log)
+redis.call('UNLINK', KEYS[1], log)
+return {'forgotten', items > 1 and 1 or 0}";
+
+/// The key of a run's hash. Braces make its id the hash tag of a cluster, so braces in the id are escaped, and with them what escapes.
+pub(super) fn key(prefix: &str, run: &str) -> String {
+    let mut key = String::with_capacity(prefix.len() + run.len() + 3);
+    key.push_str(prefix);
+    key.push_str(":{");
+    for c in run.chars() {
+        match c {
+            '{' => key.push_str("%7B"),
+            '}' => key.push_str("%7D"),
+            '%' => key.push_str("%25"),
+            c => key.push(c),
+        }
+    }
+    key.push('}');
+    key
+}
+
+/// The key of the log of a session. A run's key ends in a brace, so it is no log's.
+pub(super) fn log(run: &str, token: &str) -> String {
+    format!("{run}:{token}")
+}
+
+/// What stands for a slot in the log. The node's id stands last, so nothing in it can be taken for something else.
+pub(super) fn slot_name(node: &str, instance: u32, kind: SlotKind) -> String {
+    format!("{}.{instance}.{node}", word(kind))
+}
+
+/// The slot that a name stands for, or `None` for what is none, or one of a later version.
+fn slot_of(name: &str) -> Option<(&str, u32, SlotKind)> {
+    let mut parts = name.splitn(3, '.');
+    let (kind, instance, node) = (parts.next()?, parts.next()?, parts.next()?);
+    let kind = (0..=u8::MAX).map_while(SlotKind::from_u8).find(|known| word(*known) == kind)?;
+    Some((node, instance.parse().ok()?, kind))
+}
+
+/// One write: three elements, in one buffer.
+#[derive(Debug)]
+pub(super) struct Record {
+    bytes: Vec<u8>,
+    head: usize,
+    ledger: usize,
+}
+
+impl Record {
+    pub(super) fn put(order: u64, slot: Slot<'_>, ledger: &[u8], value: &impl Encode) -> Result<Self, StoreError> {
+        let len = value.encoded_len()?;
+        if len > VALUE_MAX {
+            return Err(StoreError::new(StoreErrorKind::TooLarge { len, max: VALUE_MAX }));
+        }
+        let mut number = NumberText::default();
+        let mut bytes = Vec::with_capacity(48 + slot.node.len() + ledger.len() + len);
+        bytes.extend_from_slice(number.of(order));
+        bytes.extend_from_slice(b" put ");
+        bytes.extend_from_slice(word(slot.kind).as_bytes());
+        bytes.push(b'.');
+        bytes.extend_from_slice(number.of(u64::from(slot.instance)));
+        bytes.push(b'.');
+        bytes.extend_from_slice(slot.node.as_bytes());
+        let mut record = Self::with_ledger(bytes, ledger);
+        record.bytes.resize(record.ledger + len, 0);
+        let value_at = record.bytes.get_mut(record.ledger..).ok_or(EncodeError::NoRoom)?;
+        let len = value.encode(value_at)?;
+        record.bytes.truncate(record.ledger + len);
+        Ok(record)
+    }
+
+    pub(super) fn spent(order: u64, ledger: &[u8]) -> Self {
+        Self::with_ledger(format!("{order} spent").into_bytes(), ledger)
+    }
+
+    pub(super) fn discard(order: u64, slots: impl IntoIterator<Item = String>) -> Self {
+        let mut record = Self::with_ledger(format!("{order} discard").into_bytes(), &[]);
+        for name in slots {
+            record.bytes.extend_from_slice(format!("{}:", name.len()).as_bytes());
+            record.bytes.extend_from_slice(name.as_bytes());
+        }
+        record
+    }
+
+    fn with_ledger(mut bytes: Vec<u8>, ledger: &[u8]) -> Self {
+        let head = bytes.len();
+        bytes.extend_from_slice(ledger);
+        Self { head, ledger: bytes.len(), bytes }
+    }
+
+    /// Head, ledger and the rest.
+    pub(super) fn parts(&self) -> [&[u8]; 3] {
+        let (front, rest) = self.bytes.split_at_checked(self.ledger).unwrap_or_default();
+        let (head, ledger) = front.split_at_checked(self.head).unwrap_or_default();
+        [head, ledger, rest]
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// A number as text, without the machinery of `format!`: one is written with each checkpoint.
+#[derive(Default)]
+struct NumberText([u8; 20]);
+
+impl NumberText {
+    fn of(&mut self, mut number: u64) -> &[u8] {
+        let mut from = self.0.len();
+        for digit in self.0.iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+            from -= 1;
+            if number == 0 {
+                break;
+            }
+        }
+        self.0.get(from..).unwrap_or_default()
+    }
+}
+
+/// What a run has, from the heads of its log: where in the log each slot is, and the highest number.
+pub(super) fn present(heads: impl IntoIterator<Item = Vec<u8>>) -> Option<(Present<Option<usize>>, u64)> {
+    let mut writes = BTreeMap::new();
+    let mut heads = heads.into_iter();
+    // The first element of the log is none of them, and each has three.
+    let mut at = 1;
+    while let Some(head) = heads.next() {
+        let head = String::from_utf8(head).ok()?;
+        let (order, what) = head.split_once(' ')?;
+        let write = match what.split_once(' ') {
+            Some(("put", name)) => {
+                slot_of(name).map(|(node, instance, kind)| Write::Put(node.to_owned(), instance, kind, at + 2))
+            }
+            None if what == "discard" => Some(Write::Discard(heads.next()?)),
+            // A kind of a later version is kept, but there is nothing that this one could do with it.
+            _ => None,
+        };
+        writes.insert(order.parse::<u64>().ok()?, write);
+        at += 3;
+    }
+    let last = writes.last_key_value().map_or(0, |(order, _)| *order);
+    let mut present = Present::default();
+    for write in writes.into_values().flatten() {
+        match write {
+            Write::Put(node, instance, kind, at) => present.insert((node.into(), instance, kind), Some(at)),
+            Write::Discard(names) => {
+                for name in discarded(&names)? {
+                    if let Some((node, instance, kind)) = slot_of(name) {
+                        present.remove(Slot { node, index: 0, instance, kind });
+                    }
+                }
+            }
+        }
+    }
+    Some((present, last))
+}
+
+enum Write {
+    Put(String, u32, SlotKind, usize),
+    Discard(Vec<u8>),
+}
+
+fn discarded(names: &[u8]) -> Option<Vec<&str>> {
+    let mut rest = core::str::from_utf8(names).ok()?;
+    let mut found = Vec::new();
+    while !rest.is_empty() {
+        let (len, tail) = rest.split_once(':')?;
+        let (name, tail) = tail.split_at_checked(len.parse().ok()?)?;
+        found.push(name);
+        rest = tail;
+    }
+    Some(found)
+}
+
+/// The words are part of the stored format and never change.
+fn word(kind: SlotKind) -> &'static str {
+    match kind {
+        SlotKind::Input => "input",
+        SlotKind::Output => "output",
+        SlotKind::Intent => "intent",
+        SlotKind::Decision => "decision",
+        SlotKind::Signal => "signal",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    struct Raw(Vec<u8>);
+
+    impl Encode for Raw {
+        fn encoded_len(&self) -> Result<usize, EncodeError> {
+            Ok(self.0.len())
+        }
+
+        fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
+            buffer.get_mut(..self.0.len()).ok_or(EncodeError::NoRoom)?.copy_from_slice(&self.0);
+            Ok(self.0.len())
+        }
+    }
+
+    fn kinds() -> impl Strategy<Value = SlotKind> {
+        (0_u8..5).prop_map(|number| SlotKind::from_u8(number).unwrap())
+    }
+
+    fn slots() -> impl Strategy<Value = (String, u32, SlotKind)> {
+        ("[a.:0-9 \n]{0,4}", 0_u32..12, kinds())
+    }
+
+    /// What one session does: slots are saved, or discarded, in this order.
+    fn sessions() -> impl Strategy<Value = Vec<(bool, Vec<(String, u32, SlotKind)>)>> {
+        proptest::collection::vec((any::<bool>(), proptest::collection::vec(slots(), 1..4)), 0..12)
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_read_as_it_was_written(node in any::<String>(), instance in any::<u32>(), kind in kinds()) {
+            let name = slot_name(&node, instance, kind);
+            prop_assert_eq!(slot_of(&name), Some((node.as_str(), instance, kind)));
+        }
+
+        #[test]
+        fn a_record_says_what_it_is(
+            order in any::<u64>(),
+            (node, instance, kind) in slots(),
+            ledger in any::<Vec<u8>>(),
+            value in any::<Vec<u8>>(),
+        ) {
+            let slot = Slot { node: &node, index: 0, instance, kind };
+            let record = Record::put(order, slot, &ledger, &Raw(value.clone())).unwrap();
+            let head = format!("{order} put {}", slot_name(&node, instance, kind));
+            prop_assert_eq!(record.parts(), [head.as_bytes(), &*ledger, &*value]);
+        }
+
+        /// However the writes come to stand in the log, and however often each.
+        #[test]
+        fn the_log_counts_in_the_order_of_its_numbers(
+            session in sessions(),
+            places in proptest::collection::vec(any::<(prop::sample::Index, bool)>(), 0..24),
+        ) {
+            let mut expected = Present::default();
+            let mut log = Vec::new();
+            let mut order = 0;
+            for (discards, slots) in session {
+                if discards {
+                    order += 1;
+                    log.push(Record::discard(order, slots.iter().map(|(node, instance, kind)| slot_name(node, *instance, *kind))));
+                    for (node, instance, kind) in &slots {
+                        expected.remove(Slot { node, index: 0, instance: *instance, kind: *kind });
+                    }
+                    continue;
+                }
+                for (node, instance, kind) in slots {
+                    order += 1;
+                    let slot = Slot { node: &node, index: 0, instance, kind };
+                    log.push(Record::put(order, slot, &[], &Raw(Vec::new())).unwrap());
+                    expected.insert((node.into(), instance, kind), ());
+                }
+            }
+            // Some stand elsewhere, and some stand there twice.
+            let mut shuffled: Vec<_> = (0..log.len()).collect();
+            for (at, twice) in places {
+                if let Some(&which) = shuffled.get(at.index(shuffled.len().max(1))) {
+                    if !twice {
+                        shuffled.retain(|other| *other != which);
+                    }
+                    shuffled.push(which);
+                }
+            }
+            let mut heads = Vec::new();
+            for at in &shuffled {
+                let [head, _, rest] = log.get(*at).unwrap().parts();
+                heads.push(head.to_vec());
+                if head.ends_with(b" discard") {
+                    heads.push(rest.to_vec());
+                }
+            }
+            let (found, last) = present(heads).unwrap();
+            prop_assert_eq!(last, order);
+            let mut names = [Vec::new(), Vec::new()];
+            expected.each(|slot| names[0].push(slot_name(slot.node, slot.instance, slot.kind)));
+            found.each(|slot| names[1].push(slot_name(slot.node, slot.instance, slot.kind)));
+            let [expected, found] = names;
+            prop_assert_eq!(expected, found);
+        }
+
+        #[test]
+        fn whatever_is_in_the_log_is_read_or_refused(heads in any::<Vec<Vec<u8>>>()) {
+            let _ = present(heads);
+        }
+
+        #[test]
+        fn two_runs_never_share_a_key(one in "[a{}%7BD:*]{0,6}", other in "[a{}%7BD:*]{0,6}", token in "[0-9a-f]{32}") {
+            let keys = |run: &str| [key("stroma", run), log(&key("stroma", run), &token)];
+            let ([run, log], others) = (keys(&one), keys(&other));
+            prop_assert_eq!(one == other, others.contains(&run) || others.contains(&log));
+            // One tag, and it is the whole id.
+            prop_assert_eq!((run.matches('{').count(), run.matches('}').count()), (1, 1));
+            prop_assert!(run.ends_with('}'), "{}", run);
+            prop_assert!(log.starts_with(&run));
+        }
+    }
+
+    #[test]
+    fn numbers_are_written_like_others() {
+        for number in [0, 7, 10, 99, 100, 12_345, u64::MAX] {
+            assert_eq!(NumberText::default().of(number), format!("{number}").as_bytes());
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! What is asked of the driver, and what it hands out.
+
+use alloc::{boxed::Box, string::String, sync::Arc, vec::Vec};
+use core::{
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc::UnboundedSender, oneshot},
+    time::Instant,
+};
+
+use super::script::{self, Record};
+use crate::store::{Access, StoreError, owned::Present};
+
+pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// What a session goes by.
+#[derive(Debug)]
+pub(super) struct Hold {
+    /// The keys of the run's hash and of its log.
+    pub(super) run: Arc<str>,
+    pub(super) log: String,
+    pub(super) token: String,
+    /// The run has no time to wait for a server that is away.
+    pub(super) hurried: AtomicBool,
+    /// The lease is being renewed.
+    pub(super) renewing: AtomicBool,
+    /// The time to live may not have been set as it should.
+    pub(super) stale: AtomicBool,
+    made: Instant,
+    /// When the time to live was set last, in milliseconds after `made`.
+    set: AtomicU64,
+}
+
+impl Hold {
+    pub(super) fn new(run: Arc<str>, token: String, now: Instant) -> Self {
+        Self {
+            log: script::log(&run, &token),
+            run,
+            token,
+            hurried: AtomicBool::new(false),
+            renewing: AtomicBool::new(false),
+            stale: AtomicBool::new(false),
+            made: now,
+            set: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether half of the time to live is over; to whom it says so, sets it again.
+    pub(super) fn is_ageing(&self, now: Instant, ttl: Duration) -> bool {
+        let now = u64::try_from(now.saturating_duration_since(self.made).as_millis()).unwrap_or(u64::MAX);
+        let half = u64::try_from((ttl / 2).as_millis()).unwrap_or(u64::MAX);
+        let ageing =
+            self.stale.swap(false, Ordering::Relaxed) || now.saturating_sub(self.set.load(Ordering::Relaxed)) >= half;
+        if ageing {
+            self.set.store(now, Ordering::Relaxed);
+        }
+        ageing
+    }
+}
+
+/// A run in hand, which is given back when this is dropped: wherever it got to on its way to a session.
+#[derive(Debug)]
+pub(super) struct Grip {
+    pub(super) jobs: UnboundedSender<Work>,
+    pub(super) hold: Arc<Hold>,
+}
+
+impl Grip {
+    pub(super) fn ask(&self, work: Work) {
+        // What is not taken drops the sender of its answer, which tells the future.
+        let _ = self.jobs.send(work);
+    }
+}
+
+impl Drop for Grip {
+    fn drop(&mut self) {
+        self.ask(Work::Release { hold: Arc::clone(&self.hold) });
+    }
+}
+
+/// What a session begins with.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) grip: Grip,
+    /// With the place of each in the log, where that is known.
+    pub(super) present: Present<Option<usize>>,
+    pub(super) ledger: Box<[u8]>,
+    /// The number of the last write.
+    pub(super) order: u64,
+}
+
+/// What is asked of the driver.
+#[derive(Debug)]
+pub(super) enum Work {
+    Open {
+        run: Arc<str>,
+        access: Access,
+        answer: Answer<Opened>,
+    },
+    Write {
+        hold: Arc<Hold>,
+        record: Record,
+        answer: Answer<()>,
+    },
+    Load {
+        hold: Arc<Hold>,
+        at: Option<usize>,
+        name: String,
+        answer: Answer<Vec<u8>>,
+    },
+    Forget {
+        run: Arc<str>,
+        answer: Answer<bool>,
+    },
+    /// A session was dropped; nobody waits.
+    Release {
+        hold: Arc<Hold>,
+    },
+    /// The driver's own: a lease is to be renewed.
+    Renew {
+        hold: Arc<Hold>,
+    },
+    /// Whether the server is there and lets this program in; that is not waited for.
+    Reach {
+        answer: Answer<()>,
+    },
+    /// Answered when all that was asked before is done.
+    Flush {
+        answer: oneshot::Sender<()>,
+    },
+}
+
+impl Work {
+    pub(super) fn hold(&self) -> Option<&Arc<Hold>> {
+        match self {
+            Self::Write { hold, .. } | Self::Load { hold, .. } | Self::Release { hold } | Self::Renew { hold } => {
+                Some(hold)
+            }
+            Self::Open { .. } | Self::Forget { .. } | Self::Reach { .. } | Self::Flush { .. } => None,
+        }
+    }
+
+    /// Whether it was for somebody who has gone away. What a session writes is done all the same.
+    pub(super) fn is_moot(&self) -> bool {
+        match self {
+            Self::Open { answer, .. } => answer.is_closed(),
+            Self::Forget { answer, .. } => answer.is_closed(),
+            Self::Load { answer, .. } => answer.is_closed(),
+            Self::Reach { answer } => answer.is_closed(),
+            _ => false,
+        }
+    }
+
+    /// Whether somebody waits for it who has no time for that.
+    pub(super) fn is_hurried(&self) -> bool {
+        match self {
+            Self::Write { hold, answer, .. } => hold.hurried.load(Ordering::Relaxed) && !answer.is_closed(),
+            Self::Reach { .. } => true,
+            _ => false,
+        }
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Write { record, .. } => record.len(),
+            _ => 0,
+        }
+    }
+
+    #[cold]
+    pub(super) fn fail(self, error: StoreError) {
+        // Where nobody listens any more, nobody is told.
+        match self {
+            Self::Open { answer, .. } => drop(answer.send(Err(error))),
+            Self::Write { answer, .. } | Self::Reach { answer } => drop(answer.send(Err(error))),
+            Self::Load { answer, .. } => drop(answer.send(Err(error))),
+            Self::Forget { answer, .. } => drop(answer.send(Err(error))),
+            Self::Renew { hold } => hold.renewing.store(false, Ordering::Relaxed),
+            Self::Release { .. } | Self::Flush { .. } => {}
+        }
+    }
+}
