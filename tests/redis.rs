@@ -338,6 +338,47 @@ async fn of_several_ledgers_the_one_that_was_asked_for_last_stays() {
     assert_eq!(load(&mut session, "a").await.unwrap(), b"again");
 }
 
+#[tokio::test]
+async fn a_log_that_is_mostly_out_of_date_is_shortened_when_the_run_is_opened() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let store = store(&server);
+    let mut session = open(&store, "r").await.unwrap();
+    for round in 0..60_u32 {
+        for node in ["a", "b\nc put 9", "d discard"] {
+            put(&mut session, node, format!("{node} {round}").as_bytes()).await.unwrap();
+        }
+        ended(session.discard(|slot| slot.node == "a")).await.unwrap();
+        ended(session.put_ledger(format!("ledger {round}").as_bytes())).await.unwrap();
+    }
+    drop(session);
+    store.flush().await;
+    let log = server.keys().into_iter().find(|key| !key.ends_with('}')).unwrap();
+    assert_eq!(server.ask::<usize>(&["LLEN", &log]), 1 + 3 * 60 * 5);
+    let check = async |session: &mut RedisSession| {
+        assert_eq!(session.ledger(), b"ledger 59");
+        assert!(!session.holds(output("a")));
+        for node in ["b\nc put 9", "d discard"] {
+            assert_eq!(load(session, node).await.unwrap(), format!("{node} 59").as_bytes());
+        }
+        assert_eq!(session.outputs(), 2);
+    };
+    let mut session = open(&store, "r").await.unwrap();
+    check(&mut session).await;
+    let log = server.keys().into_iter().find(|key| !key.ends_with('}')).unwrap();
+    assert_eq!(server.ask::<usize>(&["LLEN", &log]), 1 + 3 * 3);
+    // What is written now is later than what was kept.
+    ended(session.put_ledger(b"last")).await.unwrap();
+    put(&mut session, "a", b"new").await.unwrap();
+    drop(session);
+    store.flush().await;
+    let mut session = open(&store, "r").await.unwrap();
+    assert_eq!((session.ledger(), session.outputs()), (&b"last"[..], 3));
+    assert_eq!(load(&mut session, "a").await.unwrap(), b"new");
+}
+
 /// Runs a future on another runtime, since one cannot be run inside of the other.
 fn elsewhere<T: Send>(runtime: &tokio::runtime::Runtime, future: impl Future<Output = T> + Send) -> T {
     std::thread::scope(|threads| threads.spawn(|| runtime.block_on(future)).join().unwrap())

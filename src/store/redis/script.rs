@@ -47,8 +47,42 @@ pub(super) const SCRIPTS: [&str; 5] = [OPEN, FIND, RENEW, RELEASE, FORGET];
 /// Keys: the hash, the log of the session to be. Arguments: token, term of the lease, time to live, whether a run may begin,
 /// format, first element.
 ///
-/// The holder's own token opens again: then the first answer was lost on its way.
+/// The holder's own token opens again: then the first answer was lost on its way. Of a log that is long and mostly out of date
+/// only what counts is kept.
 const OPEN: &str = r"
+local function shortened(items)
+  local writes, live, slots, order, ledger = {}, {}, 0, 0, ''
+  for at = 2, #items, 3 do writes[#writes + 1] = {tonumber(string.match(items[at], '^%d+') or 0), at} end
+  table.sort(writes, function(one, other) return one[1] < other[1] end)
+  for _, write in ipairs(writes) do
+    local at = write[2]
+    local what, slot = string.match(items[at], '^%d+ (%a+) ?(.*)$')
+    if what == 'put' then
+      live[slot] = at
+    elseif what == 'discard' then
+      local rest = items[at + 2]
+      local len, from = string.match(rest, '^(%d+):()')
+      while len do
+        live[string.sub(rest, from, from + len - 1)] = nil
+        rest = string.sub(rest, from + len)
+        len, from = string.match(rest, '^(%d+):()')
+      end
+    elseif what ~= 'spent' then
+      return nil
+    end
+    if items[at + 1] ~= '' then ledger = items[at + 1] end
+    order = write[1]
+  end
+  for _ in pairs(live) do slots = slots + 1 end
+  if #items < 6 * slots + 192 then return nil end
+  local kept = {items[1], string.format('%.0f spent', order), ledger, ''}
+  for _, at in pairs(live) do
+    kept[#kept + 1] = items[at]
+    kept[#kept + 1] = ''
+    kept[#kept + 1] = items[at + 2]
+  end
+  return kept
+end
 local about = redis.call('HMGET', KEYS[1], '@format', '@holder', '@until', '@log')
 if about[1] ~= ARGV[5] and redis.call('EXISTS', KEYS[1]) == 1 then return {'foreign', about[1] or ''} end
 local time = redis.call('TIME')
@@ -71,6 +105,14 @@ if #items == 0 then
   redis.call('RPUSH', KEYS[2], ARGV[6])
 elseif log ~= KEYS[2] then
   redis.call('RENAME', log, KEYS[2])
+end
+local kept = shortened(items)
+if kept then
+  redis.call('UNLINK', KEYS[2])
+  for from = 1, #kept, 999 do
+    redis.call('RPUSH', KEYS[2], unpack(kept, from, math.min(from + 998, #kept)))
+  end
+  items = kept
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[3])
 redis.call('PEXPIRE', KEYS[2], ARGV[3])
