@@ -69,6 +69,8 @@
 //! - `json`: traces with inputs and outputs, as JSON and back; with `std` their replay; `json::decode`; price tables. With `alloc`.
 //! - `redb`: `RedbStore`, checkpoints in one file that survives `kill -9`. With `std`.
 //! - `std`: fresh run ids, so `run` in a runner that reports; `std::io::Error` as a failure. With `alloc`.
+//! - `testing`: for a program's own tests. `testing::conformance!` puts a store of your own to every clause of the contract. With
+//!   `std`.
 //! - `tokio`: `Runner::quick`, `TokioClock`, `.spawned()`, `EventStream`. With `std`.
 //! - `tracing`: `.with_tracing()`, spans of runs, nodes and attempts, and module `spans`, which says what is in them. With
 //!   `alloc`, and it wants a chip with compare-and-swap.
@@ -140,6 +142,8 @@ mod runner;
 mod said;
 mod slot;
 pub mod store;
+#[cfg(feature = "alloc")]
+pub mod testing;
 mod text;
 #[cfg(feature = "garde")]
 mod valid;
@@ -221,12 +225,6 @@ pub mod parts {
     pub use crate::{body::Spawnable, compose::Spawned};
     #[cfg(feature = "garde")]
     pub use crate::{pipeline::ValidatedStep, valid::Validated};
-}
-
-/// What a program's own tests want of the library.
-#[cfg(feature = "alloc")]
-pub mod testing {
-    pub use crate::store::round_trip;
 }
 
 /// What a program that uses pipelines wants in scope.

@@ -1,0 +1,602 @@
+//! One check for each clause that is asked of one store.
+
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    format,
+    string::{String, ToString},
+    vec,
+    vec::Vec,
+};
+
+use super::bench::{
+    Bench, Faithless, Held, POLLS, Random, Raw, begun, bytes, dropped, ended, hold, is_busy, kind_is, load, name,
+    output, put, said, sees,
+};
+use crate::{
+    run::RunId,
+    slot::{Slot, SlotKind},
+    store::{Access, LEDGER_MAX, Session, Store, StoreErrorKind},
+};
+
+const R: RunId = RunId::from_u128(1);
+const OTHER: RunId = RunId::from_u128(2);
+const A: Slot<'static> = output("a", 1);
+const B: Slot<'static> = output("b", 2);
+const C: Slot<'static> = output("c", 3);
+
+/// Ids of nodes that a store may confuse if its keys are made of them carelessly.
+const NODES: [&str; 26] = [
+    "n",
+    "n1",
+    "n11",
+    "n:",
+    "n:1",
+    "n:1:1",
+    "n/1",
+    "n\n",
+    "n\n1",
+    "n\0",
+    "\0n",
+    "n*",
+    "*",
+    "n[1]",
+    "[",
+    "?",
+    "{n}",
+    "%6e",
+    "..",
+    " n",
+    "N",
+    "ä",
+    "a\u{308}",
+    "\u{10ffff}",
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+];
+
+/// Ids of runs of the same sort.
+const RUNS: [&str; 20] = [
+    "a",
+    "a:",
+    "a:b",
+    "a:n",
+    "a*",
+    "*",
+    "a?",
+    "a[b]",
+    "[",
+    "{a}",
+    "a}b",
+    "a/b",
+    "..",
+    "%61",
+    " a",
+    "A",
+    "ä\u{1f600}",
+    "67e55044-10b1-426f-9247-bb680e5fe0c8",
+    "67E55044-10B1-426F-9247-BB680E5FE0C8",
+    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+];
+
+pub(super) async fn one_holder<S: Store>(bench: &Bench<'_, S>) -> Held {
+    bench.kept(&R, &[(A, b"1")], b"l").await?;
+    for run in [R, OTHER] {
+        let mut session = bench.create(&run).await?;
+        for access in [Access::Create, Access::Existing] {
+            let told = bench.ask(&run, access).await;
+            // As long as it has no checkpoint it may also be unknown.
+            let unknown = run == OTHER && access == Access::Existing && kind_is(&told, StoreErrorKind::UnknownRun);
+            let what = format!("a second `open` with {access:?}");
+            hold!(is_busy(&told) || unknown, "{}", said(&what, told, "held and so `Busy`"));
+        }
+        let told = ended(bench.store.forget(&run)).await;
+        hold!(is_busy(&told), "{}", said("`forget` of a run", told, "held and so `Busy`"));
+        let third = bench.ask(&RunId::from_u128(3), Access::Create).await;
+        hold!(third.is_ok(), "{}", said("`open` of another run", third, "held by nobody"));
+        put(&mut session, B, b"2", b"").await?;
+        sees(&mut session, B, b"2").await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn given_back<S: Store>(bench: &Bench<'_, S>) -> Held {
+    for round in 0..20_u8 {
+        let mut session = bench.create(&R).await?;
+        if round > 0 {
+            sees(&mut session, A, &[round - 1]).await?;
+        }
+        put(&mut session, A, &[round], b"").await?;
+        if round % 2 == 0 {
+            // A write that nobody waits for must not keep the run.
+            dropped(session.put(B, Raw(b"b"), b""), 0).await;
+        }
+    }
+    bench.existing(&R).await.map(|_| ())
+}
+
+pub(super) async fn opening_dropped<S: Store>(bench: &Bench<'_, S>) -> Held {
+    bench.kept(&R, &[(A, b"1")], b"").await?;
+    for access in [Access::Existing, Access::Create] {
+        for polls in 0..POLLS {
+            drop(dropped(bench.store.open(&R, access), polls).await);
+            let mut session = bench
+                .hold(&R, access)
+                .await
+                .map_err(|did| format!("{did}; an `open` of it had been dropped after {polls} polls"))?;
+            sees(&mut session, A, b"1").await?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn unknown_run<S: Store>(bench: &Bench<'_, S>) -> Held {
+    for _ in 0..2 {
+        let told = bench.ask(&R, Access::Existing).await;
+        let unknown = kind_is(&told, StoreErrorKind::UnknownRun);
+        hold!(unknown, "{}", said("`open` with Existing", told, "of a run that was never there, so `UnknownRun`"));
+    }
+    let mut session = bench.create(&R).await?;
+    hold!(session.is_new(), "`Create` of an unknown run yields one that is not new");
+    put(&mut session, A, b"1", b"").await?;
+    drop(session);
+    hold!(!bench.existing(&R).await?.is_new(), "`Existing` yields a run without its checkpoint");
+    hold!(!bench.create(&R).await?.is_new(), "`Create` of a run that is there begins it anew");
+    Ok(())
+}
+
+pub(super) async fn no_trace<S: Store>(bench: &Bench<'_, S>) -> Held {
+    for discards in [false, true] {
+        let mut session = bench.create(&R).await?;
+        if discards {
+            put(&mut session, A, b"1", b"").await?;
+            ended(session.discard(|_| true)).await.map_err(|error| format!("`discard` failed: {error}"))?;
+            hold!(session.is_new(), "a run of which every slot was discarded is not new");
+        }
+        drop(session);
+        let told = bench.hold(&R, Access::Existing).await.err();
+        hold!(told.is_some(), "`open` with Existing found a run that ended without a checkpoint");
+        hold!(!bench.forget(&R).await?, "`forget` says that there was a run, which had ended without a checkpoint");
+    }
+    Ok(())
+}
+
+pub(super) async fn put_is_there<S: Store>(bench: &Bench<'_, S>) -> Held {
+    let steps: [(Slot<'static>, &[u8]); 8] = [
+        (Slot::INPUT, b"input"),
+        (A, b"0123456789"),
+        (B, b""),
+        (A, b"short"),
+        (A, b"longer again"),
+        (B, b"filled"),
+        (A, b""),
+        (C, b"the last"),
+    ];
+    let mut now = BTreeMap::new();
+    for (slot, value) in steps {
+        // Each in a session of its own, so that the last write before the end is looked at every time.
+        put(&mut bench.create(&R).await?, slot, value, b"").await?;
+        now.insert(slot.node, (slot, value));
+        for (slot, value) in now.values() {
+            sees(&mut bench.existing(&R).await?, *slot, value).await?;
+        }
+    }
+    let mut session = bench.existing(&R).await?;
+    for round in 0..4_u8 {
+        put(&mut session, A, &[round], b"").await?;
+        sees(&mut session, A, &[round]).await?;
+        sees(&mut session, B, b"filled").await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn keys_apart<S: Store>(bench: &Bench<'_, S>) -> Held {
+    let kinds = [SlotKind::Output, SlotKind::Intent, SlotKind::Decision, SlotKind::Signal, SlotKind::Input];
+    let mut all = vec![Slot::INPUT];
+    for (at, node) in NODES.into_iter().enumerate() {
+        let index = u16::try_from(at + 1).unwrap_or(u16::MAX);
+        all.push(output(node, index));
+        if at < 3 {
+            let instances = [1, 11, 111, 256, 1 << 16, u32::MAX].into_iter();
+            all.extend(instances.map(|instance| Slot { instance, ..output(node, index) }));
+            all.extend(kinds.iter().skip(1).map(|kind| Slot { kind: *kind, ..output(node, index) }));
+        }
+    }
+    for (at, slots) in all.chunks(bench.slots(all.len()).max(1)).enumerate() {
+        let run = RunId::from_u128(at as u128);
+        let mut session = bench.create(&run).await?;
+        for (value, slot) in slots.iter().enumerate() {
+            hold!(!session.holds(*slot), "{} is there before it was saved, other slots were", name(*slot));
+            put(&mut session, *slot, &value.to_le_bytes(), b"").await?;
+        }
+        drop(session);
+        let mut session = bench.existing(&run).await?;
+        for (value, slot) in slots.iter().enumerate() {
+            sees(&mut session, *slot, &value.to_le_bytes()).await?;
+        }
+        let doomed = slots.iter().step_by(2).copied().collect::<Vec<_>>();
+        ended(session.discard(|slot| doomed.contains(&slot)))
+            .await
+            .map_err(|error| format!("`discard` failed: {error}"))?;
+        drop(session);
+        let mut session = bench.create(&run).await?;
+        for (value, slot) in slots.iter().enumerate() {
+            if value % 2 == 0 {
+                hold!(!session.holds(*slot), "{} is there after it was discarded", name(*slot));
+            } else {
+                sees(&mut session, *slot, &value.to_le_bytes()).await?;
+            }
+        }
+        drop(session);
+        bench.forget(&run).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn runs_apart<S: Store>(bench: &Bench<'_, S>) -> Held {
+    let all = RUNS.into_iter().map(RunId::new).collect::<Result<Vec<_>, _>>().map_err(|error| error.to_string())?;
+    let apart = |run: &RunId, did: String| format!("after something was done to another run, in the run `{run}` {did}");
+    for runs in all.chunks(bench.runs(all.len()).max(2)) {
+        for run in runs {
+            let value = run.to_string();
+            let value = value.as_bytes().get(..16).unwrap_or(value.as_bytes());
+            hold!(bench.create(run).await?.is_new(), "the run `{run}` is there before it was begun, others were");
+            bench.kept(run, &[(A, value), (output("a:b", 4), b"2")], value).await?;
+        }
+        for (at, run) in runs.iter().enumerate() {
+            let mut session = bench.existing(run).await?;
+            put(&mut session, B, b"new", b"").await?;
+            ended(session.discard(|slot| slot.node == "a"))
+                .await
+                .map_err(|error| format!("`discard` failed: {error}"))?;
+            drop(session);
+            hold!(bench.forget(run).await?, "`forget` says that there was no run `{run}`");
+            for rest in runs.iter().skip(at + 1) {
+                let value = rest.to_string();
+                let value = value.as_bytes().get(..16).unwrap_or(value.as_bytes());
+                let mut session = bench.existing(rest).await.map_err(|did| apart(rest, did))?;
+                sees(&mut session, A, value).await.map_err(|did| apart(rest, did))?;
+                sees(&mut session, output("a:b", 4), b"2").await.map_err(|did| apart(rest, did))?;
+                hold!(!session.holds(B), "a `put` into the run `{run}` reached the run `{rest}`");
+                hold!(session.ledger() == value, "the run `{rest}` has the ledger {}", bytes(session.ledger()));
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) async fn missing<S: Store>(bench: &Bench<'_, S>) -> Held {
+    bench.kept(&R, &[(A, b"1"), (B, b"2")], b"").await?;
+    let mut session = bench.existing(&R).await?;
+    ended(session.discard(|slot| slot == B)).await.map_err(|error| format!("`discard` failed: {error}"))?;
+    for slot in [B, C, Slot { instance: 1, ..A }, Slot { kind: SlotKind::Signal, ..A }] {
+        let told = load(&mut session, slot).await;
+        let missing = kind_is(&told, StoreErrorKind::Missing);
+        hold!(missing, "{}", said(&format!("`load` of {}", name(slot)), told, "not there and so `Missing`"));
+    }
+    Ok(())
+}
+
+/// That the next session finds this ledger.
+async fn finds<S: Store>(bench: &Bench<'_, S>, expected: &[u8], after: &str) -> Held {
+    let session = bench.existing(&R).await?;
+    let found = session.ledger();
+    hold!(found == expected, "after {after} the stored ledger is {}, not {}", bytes(found), bytes(expected));
+    Ok(())
+}
+
+pub(super) async fn ledger_kept<S: Store>(bench: &Bench<'_, S>) -> Held {
+    hold!(bench.create(&R).await?.ledger().is_empty(), "a new run has a ledger");
+    let long =
+        (0..LEDGER_MAX).map(|at| at.to_le_bytes().into_iter().fold(7, |sum, byte| sum ^ byte)).collect::<Vec<_>>();
+    bench.kept(&R, &[(A, b"1")], b"").await?;
+    finds(bench, b"", "a `put` without one").await?;
+    for len in [1, LEDGER_MAX, 3, 200, LEDGER_MAX, 1] {
+        let ledger = long.get(..len.min(LEDGER_MAX)).unwrap_or_default();
+        put(&mut bench.existing(&R).await?, A, b"2", ledger).await?;
+        finds(bench, ledger, "a `put`").await?;
+        let other = ledger.iter().map(|byte| !byte).collect::<Vec<_>>();
+        ended(bench.existing(&R).await?.put_ledger(&other))
+            .await
+            .map_err(|error| format!("`put_ledger` of {len} bytes failed: {error}"))?;
+        finds(bench, &other, "`put_ledger`").await?;
+    }
+    sees(&mut bench.existing(&R).await?, A, b"2").await
+}
+
+pub(super) async fn empty_ledger<S: Store>(bench: &Bench<'_, S>) -> Held {
+    bench.kept(&R, &[(A, b"1")], b"spent 3").await?;
+    put(&mut bench.existing(&R).await?, A, b"2", b"").await?;
+    finds(bench, b"spent 3", "a `put` with an empty one into a slot that there was").await?;
+    put(&mut bench.existing(&R).await?, B, b"2", b"").await?;
+    finds(bench, b"spent 3", "a `put` with an empty one into a new slot").await
+}
+
+pub(super) async fn last_ledger<S: Store>(bench: &Bench<'_, S>) -> Held {
+    let of = |round: u8, write: u8| [b'l', round, write];
+    for round in 0..12_u8 {
+        let mut session = bench.create(&R).await?;
+        let first = session.put(A, Raw(&[round]), &of(round, 1));
+        let second = session.put(B, Raw(&[round]), &of(round, 2));
+        let (third, last) = match round % 3 {
+            0 => (session.put(C, Raw(&[round]), &of(round, 3)), of(round, 3)),
+            1 => (session.put_ledger(&of(round, 3)), of(round, 3)),
+            // An empty one is none, so the second stays.
+            _ => (session.put(C, Raw(&[round]), b""), of(round, 2)),
+        };
+        let third = begun(third, 0).await;
+        // The last one ends first; in every other round the others have been looked at before.
+        let polls = usize::from(round % 2 == 0);
+        let (first, second) = (begun(first, polls).await, begun(second, polls).await);
+        for write in [third, second, first] {
+            ended(write).await.map_err(|error| format!("a write failed while others were under way: {error}"))?;
+        }
+        drop(session);
+        finds(bench, &last, "several writes under way at once").await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn put_dropped<S: Store>(bench: &Bench<'_, S>) -> Held {
+    let value = |round: u8| [round; 16];
+    let mut kept = 0;
+    bench.kept(&R, &[(A, &value(0))], &value(0)).await?;
+    for round in 1..=2 * POLLS as u8 {
+        let polls = usize::from(round) % POLLS;
+        let mut session = bench.existing(&R).await?;
+        let told = dropped(session.put(A, Raw(&value(round)), &value(round)), polls).await;
+        drop(session);
+        let mut session = bench.existing(&R).await?;
+        let read =
+            load(&mut session, A).await.map_err(|error| format!("`load` after a dropped `put` failed: {error}"))?;
+        let ledger = session.ledger();
+        let is = |round| read == value(round) && ledger == value(round);
+        let must = matches!(told, Some(Ok(())));
+        hold!(
+            is(round) || (!must && is(kept)),
+            "after a `put` that was dropped after {polls} polls{}, the value is {} and the ledger {}; before it both \
+             were {}, and {} was put",
+            if must { ", when it had reported success" } else { "" },
+            bytes(&read),
+            bytes(ledger),
+            bytes(&value(kept)),
+            bytes(&value(round))
+        );
+        if is(round) {
+            kept = round;
+        }
+        // It has happened by now or it never does.
+        drop(session);
+        sees(&mut bench.existing(&R).await?, A, &value(kept)).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn put_failed<S: Store>(bench: &Bench<'_, S>) -> Held {
+    bench.kept(&R, &[(A, b"old")], b"spent 3").await?;
+    for slot in [A, B] {
+        let told = ended(bench.existing(&R).await?.put(slot, Faithless, b"spent 4")).await;
+        let refused = kind_is(&told, StoreErrorKind::Unserialisable);
+        hold!(refused, "{}", said("`put` of a value that cannot be encoded", told, "`Unserialisable`"));
+        let mut session = bench.existing(&R).await?;
+        sees(&mut session, A, b"old").await.map_err(|did| format!("after a `put` that failed {did}"))?;
+        hold!(!session.holds(B), "a `put` that failed left its slot behind");
+        drop(session);
+        finds(bench, b"spent 3", "a `put` that failed").await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn discard<S: Store>(bench: &Bench<'_, S>) -> Held {
+    let slots = [(Slot::INPUT, &b"in"[..]), (A, b"1"), (B, b"2"), (C, b"3")];
+    for doomed in 0..8_u8 {
+        bench.kept(&R, &slots, b"spent 3").await?;
+        let goes = |slot: Slot<'_>| [A, B, C].iter().zip([1, 2, 4]).any(|(one, bit)| *one == slot && doomed & bit != 0);
+        let mut session = bench.existing(&R).await?;
+        for _ in 0..2 {
+            ended(session.discard(goes)).await.map_err(|error| format!("`discard` failed: {error}"))?;
+        }
+        for _ in 0..2 {
+            for (slot, value) in slots {
+                if goes(slot) {
+                    hold!(!session.holds(slot), "{} is there after it was discarded", name(slot));
+                } else {
+                    sees(&mut session, slot, value).await?;
+                }
+            }
+            drop(session);
+            session = bench.existing(&R).await?;
+        }
+        drop(session);
+        finds(bench, b"spent 3", "`discard`").await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn discard_dropped<S: Store>(bench: &Bench<'_, S>) -> Held {
+    let slots = [(Slot::INPUT, &b"in"[..]), (A, b"1"), (B, b"2"), (C, b"3")];
+    for polls in (0..POLLS).chain(0..POLLS) {
+        bench.kept(&R, &slots, b"").await?;
+        let mut session = bench.existing(&R).await?;
+        let told = dropped(session.discard(|slot| slot != Slot::INPUT), polls).await;
+        drop(session);
+        let mut session = bench.existing(&R).await?;
+        let left = [A, B, C].into_iter().filter(|slot| session.holds(*slot)).count();
+        hold!(
+            left == 0 || (left == 3 && !matches!(told, Some(Ok(())))),
+            "of 3 slots that were to be discarded {left} are left, after {polls} polls of the `discard`"
+        );
+        sees(&mut session, Slot::INPUT, b"in").await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn forget<S: Store>(bench: &Bench<'_, S>) -> Held {
+    hold!(!bench.forget(&R).await?, "`forget` says that there was a run, which was never there");
+    for polls in 0..=POLLS {
+        bench.kept(&R, &[(A, b"1"), (B, b"2")], b"spent 3").await?;
+        if polls < POLLS {
+            drop(dropped(bench.store.forget(&R), polls).await);
+        }
+        let there = match bench.hold(&R, Access::Existing).await {
+            Err(_) => false,
+            Ok(mut session) => {
+                sees(&mut session, A, b"1").await?;
+                sees(&mut session, B, b"2").await?;
+                hold!(session.ledger() == b"spent 3", "a `forget` that was dropped took the ledger and left the run");
+                true
+            }
+        };
+        let was = bench.forget(&R).await?;
+        hold!(was == there, "`forget` says {was} where it is {there} that there was a run");
+        hold!(!bench.forget(&R).await?, "`forget` says twice that there was a run");
+        let told = bench.hold(&R, Access::Existing).await;
+        hold!(told.is_err(), "`open` with Existing found a run that was forgotten");
+        let session = bench.create(&R).await?;
+        hold!(session.is_new() && !session.holds(A), "a run that begins anew has slots of the one that was forgotten");
+        hold!(session.ledger().is_empty(), "a run that begins anew has the ledger of the one that was forgotten");
+    }
+    Ok(())
+}
+
+pub(super) async fn agrees<S: Store>(bench: &Bench<'_, S>) -> Held {
+    const NAMES: [&str; 5] = ["", "a", "b", "ab", "c"];
+    let room = bench.slots(40);
+    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let mut model = BTreeMap::<(&str, u32, SlotKind), Vec<u8>>::new();
+    let mut session = bench.create(&R).await?;
+    for step in 0..240_u32 {
+        let at = random.below(5) as usize;
+        let node = NAMES.get(at).copied().unwrap_or_default();
+        let kind = if random.below(3) == 0 { SlotKind::Signal } else { SlotKind::Output };
+        let slot = Slot { node, index: at as u16, instance: random.below(4) as u32, kind };
+        let key = (node, slot.instance, kind);
+        match random.below(8) {
+            0..4 if model.len() < room || model.contains_key(&key) => {
+                let value = step.to_le_bytes().repeat(random.below(4) as usize);
+                put(&mut session, slot, &value, b"").await?;
+                model.insert(key, value);
+            }
+            4 => {
+                let instance = random.below(4) as u32;
+                ended(session.discard(|slot| slot.node == node && slot.instance >= instance))
+                    .await
+                    .map_err(|error| format!("`discard` failed: {error}"))?;
+                model.retain(|key, _| key.0 != node || key.1 < instance);
+            }
+            5 => {
+                drop(session);
+                session = bench.create(&R).await?;
+            }
+            _ => match model.get(&key) {
+                Some(value) => sees(&mut session, slot, value).await?,
+                None => hold!(!session.holds(slot), "`holds` tells of {}, which is not there", name(slot)),
+            },
+        }
+        hold!(session.is_new() == model.is_empty(), "`is_new` is {} with {} slots", session.is_new(), model.len());
+        let mut seen = BTreeSet::new();
+        let mut twice = None;
+        session.each_slot(|slot| {
+            if !seen.insert((slot.node.to_string(), slot.instance, slot.kind)) {
+                twice = Some(name(slot));
+            }
+        });
+        hold!(twice.is_none(), "`each_slot` tells twice of {}", twice.unwrap_or_default());
+        let there = model.keys().map(|(node, instance, kind)| (node.to_string(), *instance, *kind));
+        hold!(seen.iter().cloned().eq(there), "`each_slot` tells of {seen:?}, and there are {:?}", model.keys());
+        let outputs = model.keys().filter(|key| key.1 == 0 && key.2 == SlotKind::Output).count();
+        hold!(session.outputs() == outputs, "`outputs` is {}, and there are {outputs}", session.outputs());
+    }
+    Ok(())
+}
+
+pub(super) async fn sizes<S: Store>(bench: &Bench<'_, S>) -> Held {
+    let max = bench.limits.slot_max.unwrap_or(1 << 20);
+    let value = |len: usize| (0..len).map(|at| (at % 251) as u8).collect::<Vec<_>>();
+    for len in [0, 1, 15, 16, 255, 256, 4_095, 4_096, 65_535, 65_536, max].into_iter().filter(|len| *len <= max) {
+        put(&mut bench.create(&R).await?, A, &value(len), b"").await?;
+        sees(&mut bench.existing(&R).await?, A, &value(len)).await?;
+    }
+    if bench.limits.slot_max.is_none() {
+        return Ok(());
+    }
+    bench.kept(&R, &[(A, b"old")], b"spent 3").await?;
+    for slot in [A, B] {
+        let told = ended(bench.existing(&R).await?.put(slot, Raw(&value(max + 1)), b"spent 4")).await;
+        let expected = StoreErrorKind::TooLarge { len: max + 1, max };
+        let refused = kind_is(&told, expected);
+        hold!(refused, "{}", said(&format!("`put` of {} bytes", max + 1), told, &format!("{expected:?}")));
+        let mut session = bench.existing(&R).await?;
+        sees(&mut session, A, b"old").await.map_err(|did| format!("after a `put` that was `TooLarge` {did}"))?;
+        hold!(!session.holds(B), "a `put` that was `TooLarge` left its slot behind");
+        drop(session);
+        finds(bench, b"spent 3", "a `put` that was `TooLarge`").await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn slots<S: Store>(bench: &Bench<'_, S>) -> Held {
+    let room = bench.store.slots_per_run();
+    let wanted = room.unwrap_or(300);
+    let slot = |at: usize| Slot { instance: at as u32, ..A };
+    let mut session = bench.create(&R).await?;
+    for at in 0..wanted {
+        put(&mut session, slot(at), &at.to_le_bytes(), b"").await?;
+    }
+    if let Some(room) = room {
+        let told = ended(session.put(slot(room), Raw(b"more"), b"")).await;
+        let full = matches!(&told, Err(error) if matches!(error.kind(), StoreErrorKind::Full { of: "slots", .. }));
+        hold!(full, "{}", said(&format!("`put` into slot {} of {room}", room + 1), told, "`Full` of slots"));
+        put(&mut session, slot(0), &0_usize.to_le_bytes(), b"").await?;
+    }
+    drop(session);
+    let mut session = bench.create(&R).await?;
+    for at in 0..wanted {
+        sees(&mut session, slot(at), &at.to_le_bytes()).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn runs<S: Store>(bench: &Bench<'_, S>) -> Held {
+    let room = bench.limits.runs.unwrap_or(32);
+    let id = |at: usize| RunId::from_u128(100 + at as u128);
+    let mut all = Vec::new();
+    for at in 0..room {
+        let mut session = bench.create(&id(at)).await?;
+        put(&mut session, A, &at.to_le_bytes(), b"").await?;
+        all.push(session);
+    }
+    if bench.limits.runs.is_some() {
+        let told = bench.ask(&id(room), Access::Create).await;
+        let full = matches!(&told, Err(error) if matches!(error.kind(), StoreErrorKind::Full { of: "runs", .. }));
+        hold!(full, "{}", said(&format!("`open` of run {} of {room}", room + 1), told, "`Full` of runs"));
+    }
+    for (at, session) in all.iter_mut().enumerate() {
+        sees(session, A, &at.to_le_bytes()).await?;
+        put(session, B, b"goes on", b"").await?;
+    }
+    drop(all);
+    for at in 0..room {
+        sees(&mut bench.existing(&id(at)).await?, A, &at.to_le_bytes()).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn finished<S: Store>(bench: &Bench<'_, S>) -> Held {
+    bench.kept(&R, &[(A, b"1")], b"spent 3").await?;
+    for round in 0..3_u8 {
+        let mut session = bench.existing(&R).await?;
+        put(&mut session, B, &[round], b"").await?;
+        session.finished();
+        drop(session);
+        let mut session = bench.existing(&R).await?;
+        sees(&mut session, A, b"1").await?;
+        sees(&mut session, B, &[round]).await?;
+        drop(session);
+        finds(bench, b"spent 3", "`finished`").await?;
+    }
+    let mut session = bench.existing(&R).await?;
+    session.finished();
+    let told = ended(bench.store.forget(&R)).await;
+    hold!(is_busy(&told), "{}", said("`forget` of a finished run", told, "held and so `Busy`"));
+    sees(&mut session, A, b"1").await
+}
