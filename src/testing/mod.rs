@@ -17,7 +17,16 @@
 
 #[cfg(feature = "testing")]
 mod conformance;
+#[cfg(feature = "testing")]
+mod parts;
+#[cfg(feature = "testing")]
+mod torture;
 
 pub use crate::store::round_trip;
 #[cfg(feature = "testing")]
 pub use conformance::{Breach, Limits, Property, Subject, Suite, check, check_threads, conformance};
+#[cfg(feature = "testing")]
+pub use torture::{
+    Answer, Broken, End, Life, Promise, Schedule, ScheduleError, Survived, TORTURED_RUN, Torture, Tortured,
+    TorturedSession, Watch,
+};

@@ -9,7 +9,7 @@ use core::{
 };
 use std::time::Instant;
 
-use super::subject::Limits;
+use super::{super::parts::Raw, subject::Limits};
 use crate::{
     run::RunId,
     slot::{Slot, SlotKind},
@@ -36,20 +36,6 @@ pub(super) const POLLS: usize = 8;
 pub(super) struct Bench<'s, S> {
     pub(super) store: &'s S,
     pub(super) limits: Limits,
-}
-
-/// A value that is its own bytes.
-pub(super) struct Raw<'b>(pub(super) &'b [u8]);
-
-impl Encode for Raw<'_> {
-    fn encoded_len(&self) -> Result<usize, EncodeError> {
-        Ok(self.0.len())
-    }
-
-    fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-        buffer.get_mut(..self.0.len()).ok_or(EncodeError::NoRoom)?.copy_from_slice(self.0);
-        Ok(self.0.len())
-    }
 }
 
 /// A value that scribbles over its buffer, and then cannot be encoded.
@@ -150,18 +136,6 @@ pub(super) fn bytes(bytes: &[u8]) -> String {
     match bytes.get(..24) {
         Some(begin) => format!("{} bytes that begin with \"{}\"", bytes.len(), begin.escape_ascii()),
         None => format!("\"{}\"", bytes.escape_ascii()),
-    }
-}
-
-/// Marsaglia's xorshift with the shifts 13, 7 and 17.
-pub(super) struct Random(pub(super) u64);
-
-impl Random {
-    pub(super) fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) % limit.max(1)
     }
 }
 

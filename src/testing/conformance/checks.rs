@@ -8,9 +8,12 @@ use alloc::{
     vec::Vec,
 };
 
-use super::bench::{
-    Bench, Faithless, Held, POLLS, Random, Raw, begun, bytes, dropped, ended, hold, is_busy, kind_is, load, name,
-    output, put, said, sees,
+use super::{
+    super::parts::{Random, Raw},
+    bench::{
+        Bench, Faithless, Held, POLLS, begun, bytes, dropped, ended, hold, is_busy, kind_is, load, name, output, put,
+        said, sees,
+    },
 };
 use crate::{
     run::RunId,
@@ -461,18 +464,18 @@ pub(super) async fn forget<S: Store>(bench: &Bench<'_, S>) -> Held {
 pub(super) async fn agrees<S: Store>(bench: &Bench<'_, S>) -> Held {
     const NAMES: [&str; 5] = ["", "a", "b", "ab", "c"];
     let room = bench.slots(40);
-    let mut random = Random(0x2545_f491_4f6c_dd1d);
+    let mut random = Random::new(1);
     let mut model = BTreeMap::<(&str, u32, SlotKind), Vec<u8>>::new();
     let mut session = bench.create(&R).await?;
     for step in 0..240_u32 {
-        let at = random.below(5) as usize;
+        let at = random.below(5);
         let node = NAMES.get(at).copied().unwrap_or_default();
         let kind = if random.below(3) == 0 { SlotKind::Signal } else { SlotKind::Output };
         let slot = Slot { node, index: at as u16, instance: random.below(4) as u32, kind };
         let key = (node, slot.instance, kind);
         match random.below(8) {
             0..4 if model.len() < room || model.contains_key(&key) => {
-                let value = step.to_le_bytes().repeat(random.below(4) as usize);
+                let value = step.to_le_bytes().repeat(random.below(4));
                 put(&mut session, slot, &value, b"").await?;
                 model.insert(key, value);
             }

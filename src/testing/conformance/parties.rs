@@ -6,6 +6,7 @@ use std::thread;
 use tokio::{runtime::Runtime, sync::oneshot};
 
 use super::{
+    super::parts::Raw,
     bench::{Bench, Held, dropped, ended, hold, is_busy, output, put, said, sees},
     subject::Subject,
 };
@@ -33,7 +34,7 @@ pub(super) async fn reopens<T: Subject>(subject: &T, place: &T::Place) -> Held {
         put(&mut session, A, &[round], &[b'l', round]).await?;
         put(&mut session, B, &[round], b"").await?;
         ended(session.discard(|slot| slot == B)).await.map_err(|error| format!("`discard` failed: {error}"))?;
-        drop(dropped(session.put(C, super::bench::Raw(&[round; 16]), b""), usize::from(round)).await);
+        drop(dropped(session.put(C, Raw(&[round; 16]), b""), usize::from(round)).await);
         drop(session);
         drop(store);
 

@@ -1,0 +1,394 @@
+//! A store between the run and the one under test, in which things go wrong as it is written.
+
+use alloc::{boxed::Box, collections::BTreeSet, sync::Arc, task::Wake, vec::Vec};
+use core::{
+    fmt,
+    future::Future,
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+use std::{
+    thread::{self, Thread},
+    time::Instant,
+};
+
+use tokio::runtime::Handle;
+
+use super::{
+    super::parts::Raw,
+    promise::Promise,
+    schedule::{Fault, Op},
+    script::{Change, Key, Script, Verdict, key},
+};
+use crate::{
+    run::RunId,
+    slot::Slot,
+    store::{Access, Begun, Encode, Session, Store, StoreError, StoreErrorKind},
+};
+
+/// So long without an answer is never.
+const HUNG: Duration = Duration::from_secs(60);
+
+/// One life, as the store and the hooks see it.
+#[derive(Debug, Clone)]
+pub(super) struct Party {
+    pub(super) script: Arc<Script>,
+    pub(super) life: usize,
+    /// Where whatever the store has at work in the background works.
+    pub(super) background: Handle,
+}
+
+/// A store between the run and the one under test, in which things go wrong as it is written: what
+/// [`Life::store`](super::Life::store) lends.
+pub struct Tortured<S> {
+    pub(super) inner: Arc<S>,
+    pub(super) party: Party,
+}
+
+impl<S> fmt::Debug for Tortured<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tortured").finish_non_exhaustive()
+    }
+}
+
+/// An answer of the store's that is late, or never comes.
+pub struct Answer<T> {
+    /// After how many polls it comes, if it does.
+    left: Option<u8>,
+    answer: Option<Result<T, StoreError>>,
+}
+
+impl<T> Answer<T> {
+    const NEVER: Self = Self { left: None, answer: None };
+}
+
+impl<T> Unpin for Answer<T> {}
+
+impl<T> fmt::Debug for Answer<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer").field("left", &self.left).finish_non_exhaustive()
+    }
+}
+
+impl<T> Future for Answer<T> {
+    type Output = Result<T, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.left {
+            None => Poll::Pending,
+            Some(0) => self.answer.take().map_or(Poll::Pending, Poll::Ready),
+            Some(left) => {
+                self.left = Some(left - 1);
+                task.waker().wake_by_ref();
+                Poll::Pending
+            }
+        }
+    }
+}
+
+type Asked<T> = Begun<Result<T, StoreError>, Answer<T>>;
+
+impl Party {
+    /// Asks the store for something, unless something goes wrong. `change` is what is in the store if it is done, and `lost` what
+    /// to say where it is only said to be done.
+    fn ask<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        op: Op,
+        lost: Option<T>,
+        change: impl Fn(&T, Option<Fault>) -> Change,
+        mut begin: impl FnMut(Option<Fault>) -> Begun<Result<T, StoreError>, F>,
+        unsure: Change,
+    ) -> Asked<T> {
+        let (verdict, slow) = {
+            let mut inside = self.script.inside();
+            (inside.asked(self.life, op), inside.schedule.slow)
+        };
+        let fault = match verdict {
+            Verdict::Dead => return Begun::Pending(Answer::NEVER),
+            Verdict::Do(fault) => fault,
+        };
+        let fails = |kind| Begun::Done(Err(StoreError::with_detail(kind, "the torture kit said so")));
+        let _context = self.background.enter();
+        match (fault, lost) {
+            (Some(Fault::DieBefore), _) => return Begun::Pending(Answer::NEVER),
+            (Some(Fault::Unavailable), _) => return fails(StoreErrorKind::Unavailable),
+            (Some(Fault::Busy), _) => return fails(StoreErrorKind::Busy { until: None }),
+            (Some(Fault::Fenced), _) => return fails(StoreErrorKind::Fenced),
+            (Some(Fault::Lose), Some(lost)) => return Begun::Done(Ok(lost)),
+            (Some(torn @ (Fault::Torn | Fault::TornLater)), _) => {
+                let ended = match begin(fault) {
+                    Begun::Done(ended) => Poll::Ready(ended),
+                    Begun::Pending(future) => {
+                        let (mut future, mut task) = (pin!(future), Context::from_waker(Waker::noop()));
+                        match future.as_mut().poll(&mut task) {
+                            Poll::Pending if torn == Fault::TornLater => future.poll(&mut task),
+                            polled => polled,
+                        }
+                    }
+                };
+                match ended {
+                    Poll::Ready(Ok(done)) => {
+                        let change = change(&done, fault);
+                        self.script.inside().made(self.life, &change);
+                    }
+                    Poll::Ready(Err(_)) => {}
+                    Poll::Pending => self.script.inside().unsure(unsure),
+                }
+                return Begun::Pending(Answer::NEVER);
+            }
+            _ => {}
+        }
+        let Some(mut ended) = self.wait(begin(fault)) else { return Begun::Pending(Answer::NEVER) };
+        if fault == Some(Fault::Twice) {
+            match self.wait(begin(fault)) {
+                Some(again) => ended = ended.and(again),
+                None => return Begun::Pending(Answer::NEVER),
+            }
+        }
+        if let Ok(done) = &ended {
+            let change = change(done, fault);
+            self.script.inside().made(self.life, &change);
+        }
+        match fault {
+            Some(Fault::DieAfter | Fault::Short | Fault::Flip) => Begun::Pending(Answer::NEVER),
+            Some(Fault::Unsure) => fails(StoreErrorKind::Unavailable),
+            Some(Fault::Late) => Begun::Pending(Answer { left: Some(1), answer: Some(ended) }),
+            Some(Fault::Later) => Begun::Pending(Answer { left: Some(4), answer: Some(ended) }),
+            _ if slow => Begun::Pending(Answer { left: Some(1), answer: Some(ended) }),
+            _ => Begun::Done(ended),
+        }
+    }
+
+    /// Waits for the store here and now, so that what is tortured sees the same each time, however fast the store is.
+    fn wait<T, F: Future<Output = T>>(&self, begun: Begun<T, F>) -> Option<T> {
+        struct Unpark(Thread);
+        impl Wake for Unpark {
+            fn wake(self: Arc<Self>) {
+                self.0.unpark();
+            }
+        }
+        let mut future = match begun {
+            Begun::Done(done) => return Some(done),
+            Begun::Pending(future) => Box::pin(future),
+        };
+        let waker = Waker::from(Arc::new(Unpark(thread::current())));
+        let since = Instant::now();
+        while since.elapsed() < HUNG {
+            if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                return Some(done);
+            }
+            thread::park_timeout(HUNG);
+        }
+        let did = alloc::format!("the store has not answered for {HUNG:?}");
+        self.script.inside().wrong(Promise::NotStuck, did);
+        None
+    }
+
+    fn fenced(&self) -> bool {
+        self.script.inside().life(self.life).fenced
+    }
+}
+
+impl<S: Store> Store for Tortured<S> {
+    type Session<'a>
+        = TorturedSession<'a, S>
+    where
+        S: 'a;
+    type Opening<'a>
+        = Answer<TorturedSession<'a, S>>
+    where
+        S: 'a;
+    type Forgetting<'a>
+        = Answer<bool>
+    where
+        S: 'a;
+
+    fn slots_per_run(&self) -> Option<usize> {
+        self.inner.slots_per_run()
+    }
+
+    fn open<'a>(&'a self, run: &RunId, access: Access) -> Asked<TorturedSession<'a, S>> {
+        let opened = |session: S::Session<'a>| {
+            let mut slots = BTreeSet::new();
+            session.each_slot(|slot| {
+                slots.insert(key(slot));
+            });
+            let ledger = session.ledger().to_vec();
+            self.party.script.inside().opened(self.party.life, slots.iter().cloned().collect(), &ledger);
+            TorturedSession { inner: Some(session), party: self.party.clone(), slots, ledger }
+        };
+        let told = |told: Result<S::Session<'a>, StoreError>| {
+            if told.as_ref().is_err_and(|error| error.kind() == StoreErrorKind::UnknownRun) {
+                self.party.script.inside().unknown();
+            }
+            told.map(opened)
+        };
+        let begin = |_| match self.inner.open(run, access) {
+            Begun::Done(done) => Begun::Done(told(done)),
+            Begun::Pending(future) => Begun::Pending(async move { told(future.await) }),
+        };
+        self.party.ask(Op::Open, None, |_, _| Change::Nothing, begin, Change::Nothing)
+    }
+
+    fn forget<'a>(&'a self, run: &RunId) -> Asked<bool> {
+        // Not of the run that is tortured, whose life does not forget it.
+        let _context = self.party.background.enter();
+        self.party.wait(self.inner.forget(run)).map_or(Begun::Pending(Answer::NEVER), Begun::Done)
+    }
+}
+
+/// Exclusive access to a run of the store under test.
+pub struct TorturedSession<'a, S: Store + 'a> {
+    /// Not there any more once the run was taken over by another life.
+    inner: Option<S::Session<'a>>,
+    party: Party,
+    slots: BTreeSet<Key>,
+    /// As opening found it.
+    ledger: Vec<u8>,
+}
+
+impl<S: Store> fmt::Debug for TorturedSession<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TorturedSession").field("slots", &self.slots).finish_non_exhaustive()
+    }
+}
+
+impl<S: Store> Drop for TorturedSession<'_, S> {
+    fn drop(&mut self) {
+        let _context = self.party.background.enter();
+        if self.inner.take().is_some() {
+            self.party.script.inside().closed(self.party.life);
+        }
+    }
+}
+
+impl<'a, S: Store> TorturedSession<'a, S> {
+    fn write<F: Future<Output = Result<(), StoreError>>>(
+        &mut self,
+        op: Op,
+        change: impl Fn(Option<Fault>) -> Change,
+        mut begin: impl FnMut(&mut S::Session<'a>, Option<Fault>) -> Begun<Result<(), StoreError>, F>,
+    ) -> Asked<()> {
+        let Self { inner, party, .. } = self;
+        let Some(session) = inner else {
+            return Begun::Done(Err(StoreError::new(StoreErrorKind::Fenced)));
+        };
+        let mut taken_over = false;
+        let asked = party.ask(
+            op,
+            Some(()),
+            |(), fault| change(fault),
+            |fault| {
+                taken_over |= fault == Some(Fault::Takeover);
+                begin(session, fault)
+            },
+            change(None),
+        );
+        if taken_over {
+            let _context = party.background.enter();
+            self.inner = None;
+            party.script.inside().take_over(party.life);
+        }
+        asked
+    }
+}
+
+impl<'a, S: Store> Session for TorturedSession<'a, S> {
+    type Writing = Answer<()>;
+    type Reading = Answer<Vec<u8>>;
+    type Bytes = Vec<u8>;
+
+    fn is_new(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    fn holds(&self, slot: Slot<'_>) -> bool {
+        self.slots.contains(&key(slot))
+    }
+
+    fn each_slot(&self, mut visit: impl FnMut(Slot<'_>)) {
+        for (node, instance, kind) in &self.slots {
+            visit(Slot { node, index: 0, instance: *instance, kind: *kind });
+        }
+    }
+
+    fn put(&mut self, slot: Slot<'static>, value: impl Encode, ledger: &[u8]) -> Asked<()> {
+        let bytes = value.encoded_len().and_then(|len| {
+            let mut bytes = alloc::vec![0; len];
+            let len = value.encode(&mut bytes)?;
+            bytes.truncate(len);
+            Ok(bytes)
+        });
+        let bytes = match bytes {
+            Ok(bytes) => bytes,
+            Err(error) => return Begun::Done(Err(error.into())),
+        };
+        self.slots.insert(key(slot));
+        let written = |fault| {
+            let mut bytes = bytes.clone();
+            let half = bytes.len() / 2;
+            match fault {
+                Some(Fault::Short) => bytes.truncate(half),
+                Some(Fault::Flip) => bytes.iter_mut().skip(half).take(1).for_each(|byte| *byte ^= 0x55),
+                _ => {}
+            }
+            bytes
+        };
+        let change = |fault| {
+            let damaged = matches!(fault, Some(Fault::Short | Fault::Flip));
+            Change::Put { slot: Some((key(slot), written(fault), damaged)), ledger: ledger.to_vec() }
+        };
+        self.write(Op::Put, change, |session, fault| session.put(slot, Raw(&written(fault)), ledger))
+    }
+
+    fn put_ledger(&mut self, ledger: &[u8]) -> Asked<()> {
+        let change = |_| Change::Put { slot: None, ledger: ledger.to_vec() };
+        self.write(Op::PutLedger, change, |session, _| session.put_ledger(ledger))
+    }
+
+    fn load<R>(
+        &mut self,
+        slot: Slot<'_>,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Begun<Result<R, StoreError>, Answer<Vec<u8>>> {
+        let Self { inner, party, .. } = self;
+        let Some(session) = inner else {
+            return Begun::Done(Err(StoreError::new(StoreErrorKind::Fenced)));
+        };
+        let begin = |_| match session.load(slot, <[u8]>::to_vec) {
+            Begun::Done(read) => Begun::Done(read),
+            Begun::Pending(reading) => Begun::Pending(async move { Ok(reading.await?.as_ref().to_vec()) }),
+        };
+        let loaded = |bytes: &Vec<u8>, _| {
+            party.script.inside().loaded(party.life, &key(slot), bytes);
+            Change::Nothing
+        };
+        match party.ask(Op::Load, None, loaded, begin, Change::Nothing) {
+            Begun::Done(bytes) => Begun::Done(bytes.map(|bytes| read(&bytes))),
+            Begun::Pending(answer) => Begun::Pending(answer),
+        }
+    }
+
+    fn ledger(&self) -> &[u8] {
+        &self.ledger
+    }
+
+    fn discard(&mut self, mut doomed: impl FnMut(Slot<'_>) -> bool) -> Asked<()> {
+        let mut keys = Vec::new();
+        self.each_slot(|slot| {
+            if doomed(slot) {
+                keys.push(key(slot));
+            }
+        });
+        self.slots.retain(|key| !keys.contains(key));
+        let change = |_| Change::Discard(keys.clone());
+        self.write(Op::Discard, change, |session, _| session.discard(|slot| keys.contains(&key(slot))))
+    }
+
+    fn finished(&mut self) {
+        if let (Some(session), false) = (&mut self.inner, self.party.fenced()) {
+            session.finished();
+        }
+    }
+}
