@@ -5,7 +5,7 @@
 #[path = "support/flawed.rs"]
 mod flawed;
 
-use std::{cell::Cell, fmt};
+use std::{cell::Cell, fmt, time::Duration};
 
 use flawed::{Flaw, Flawed};
 use stroma::{
@@ -137,6 +137,8 @@ fn a_chain_survives_on_every_store() {
     survives(Torture::on(MemoryStore::<2, 8, 64>::new).run(chain), 1_200);
     survives(Torture::on(|| Flawed::new(Flaw::Nothing)).run(chain), 1_200);
     survives(Torture::on(redb()).schedules(20).run(chain), 300);
+    // Each life a store of its own, as if it were a process.
+    survives(Torture::on(redb()).reopening().each_nth(3).schedules(20).run(chain), 100);
 }
 
 #[test]
@@ -144,6 +146,7 @@ fn branches_survive_on_every_store() {
     survives(Torture::on(HeapStore::new).schedules(3_000).run(branches), 3_500);
     survives(Torture::on(MemoryStore::<2, 16, 64>::new).seed(2).run(branches), 1_500);
     survives(Torture::on(|| Flawed::new(Flaw::Nothing)).seed(3).run(branches), 1_500);
+    survives(Torture::on(redb()).each_nth(6).schedules(50).run(branches), 120);
 }
 
 #[test]
@@ -151,6 +154,7 @@ fn parts_survive_on_every_store() {
     survives(Torture::on(HeapStore::new).schedules(3_000).run(parts), 3_300);
     survives(Torture::on(MemoryStore::<2, 16, 64>::new).seed(2).run(parts), 1_300);
     survives(Torture::on(|| Flawed::new(Flaw::Nothing)).seed(3).run(parts), 1_300);
+    survives(Torture::on(redb()).reopening().each_nth(6).schedules(50).run(parts), 100);
 }
 
 /// What is caught: the promise, the shortest schedule, and a part of what is said. The schedule alone shows it too, and so does the
@@ -183,7 +187,7 @@ fn flawed_stores_are_caught() {
         (Flaw::SharesHeldRuns, Promise::OneHolder, "poll 1 rival", "`open` gave a run to a second holder"),
         (Flaw::NeverGivesBack, Promise::Completes, "undisturbed", "Store(StoreError { kind: Busy"),
     ] {
-        let torture = Torture::on(move || Flawed::new(flaw));
+        let torture = Torture::on(Suite::of(move || Flawed::new(flaw)).patience(Duration::ZERO));
         caught(&torture, chain, promise, shortest, words);
     }
     // What has a ledger to lose.
@@ -271,10 +275,12 @@ fn a_run_that_is_stuck_is_caught() {
     caught(&Torture::on(HeapStore::new), lead, Promise::NotStuck, "op 1 die-before", words);
     let polled = async |life| {
         around(life, async |number, x| {
-            while number > 1 {
+            if number == 1 {
+                return Ok(x);
+            }
+            loop {
                 tokio::task::yield_now().await;
             }
-            Ok(x)
         })
         .await
     };

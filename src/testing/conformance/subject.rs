@@ -29,7 +29,7 @@ pub trait Subject {
 pub struct Limits {
     pub(super) slot_max: Option<usize>,
     pub(super) runs: Option<usize>,
-    pub(super) patience: Duration,
+    pub(in super::super) patience: Duration,
     pub(super) time: Duration,
 }
 

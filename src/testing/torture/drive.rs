@@ -27,7 +27,7 @@ use super::{
     promise::Promise,
     schedule::{Fault, Op, Schedule},
     script::{Ending, HaltKind, Script},
-    store::Party,
+    store::{Party, wait},
 };
 use crate::slot::SlotKind;
 
@@ -49,6 +49,8 @@ pub(super) struct Bench<'t, T, L> {
     pub(super) background: &'t Runtime,
     pub(super) attempts: u32,
     pub(super) lead: &'t L,
+    /// Whether each life opens the store anew.
+    pub(super) reopens: bool,
 }
 
 /// What was seen of a run.
@@ -109,11 +111,11 @@ impl<T: Subject, L: AsyncFn(Life<T::Store>) -> End> Bench<'_, T, L> {
     /// Lets one life follow the other until the run has ended.
     fn one(&self, schedule: &Schedule, expected: Option<&Ending>) -> Result<Seen, Wrong> {
         let place = self.subject.place();
-        let store = Arc::new(self.background.block_on(self.subject.open(&place)));
         let script = Arc::new(Script::new(schedule, self.attempts));
+        let store = if self.reopens { None } else { self.open(&script, &place) };
         let (mut how, mut ended, mut seen) = (How::Start, None, None);
         for _ in 0..schedule.faults.len() + LIVES {
-            let endings = self.live(&store, &script, &how, expected);
+            let endings = self.live(&|| store.clone().or_else(|| self.open(&script, &place)), &script, &how, expected);
             let mut inside = script.inside();
             if let Some(wrong) = inside.wrong.take() {
                 return Err(wrong);
@@ -174,8 +176,20 @@ impl<T: Subject, L: AsyncFn(Life<T::Store>) -> End> Bench<'_, T, L> {
         Err((Promise::Ends, format!("it has not ended after {} lives", script.inside().lives.len())))
     }
 
+    /// Opens the store.
+    fn open(&self, script: &Script, place: &T::Place) -> Option<Arc<T::Store>> {
+        let _context = self.background.enter();
+        wait(script, self.subject.open(place)).map(Arc::new)
+    }
+
     /// Lets one life, and its rivals, go on to their ends.
-    fn live(&self, store: &Arc<T::Store>, script: &Arc<Script>, how: &How, expected: Option<&Ending>) -> Vec<Ending> {
+    fn live(
+        &self,
+        store: &dyn Fn() -> Option<Arc<T::Store>>,
+        script: &Arc<Script>,
+        how: &How,
+        expected: Option<&Ending>,
+    ) -> Vec<Ending> {
         // Of its own, so that its clock begins anew, and whatever the life has spawned ends with it.
         let runtime = match Builder::new_current_thread().enable_all().start_paused(true).build() {
             Ok(runtime) => runtime,
@@ -185,20 +199,17 @@ impl<T: Subject, L: AsyncFn(Life<T::Store>) -> End> Bench<'_, T, L> {
             }
         };
         let begin = |life: usize| {
-            let party = Party { script: Arc::clone(script), life, background: self.background.handle().clone() };
-            let future = (self.lead)(Life { store: Arc::clone(store), party, how: how.clone() });
-            Living {
-                life,
-                future: Some(Box::pin(future)),
-                bell: Arc::new(Bell::default()),
-                background: self.background,
-            }
+            let (background, patience) = (self.background, self.subject.limits().patience);
+            let party = Party { script: Arc::clone(script), life, background: background.handle().clone(), patience };
+            // Where the store does not open, that is noted.
+            let future = (self.lead)(Life { store: store()?, party, how: how.clone() });
+            Some(Living { life, future: Some(Box::pin(future)), bell: Arc::new(Bell::default()), background })
         };
         runtime.block_on(async {
             let mut endings = Vec::new();
             let next = script.inside().lives.len();
             script.inside().life(next);
-            let mut living = Vec::from([begin(next)]);
+            let mut living = Vec::from_iter(begin(next));
             let mut turn = 0_usize;
             while !living.is_empty() && script.inside().wrong.is_none() {
                 let count = living.len();
@@ -232,9 +243,9 @@ impl<T: Subject, L: AsyncFn(Life<T::Store>) -> End> Bench<'_, T, L> {
                     Ok(Poll::Pending) => living.push(one),
                 }
                 if !rivals.is_empty() {
-                    living.extend(rivals.into_iter().map(begin));
+                    living.extend(rivals.into_iter().filter_map(begin));
                     // The last one begins at once, while the others are where they are.
-                    turn = living.len() - 1;
+                    turn = living.len().saturating_sub(1);
                 }
                 if fault == Some(Fault::Jump) {
                     tokio::time::advance(JUMP).await;

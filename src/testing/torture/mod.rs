@@ -78,12 +78,14 @@ pub struct Torture<T> {
     schedules: usize,
     attempts: u32,
     seed: u64,
+    nth: usize,
+    reopens: bool,
 }
 
 impl<T: Subject> Torture<T> {
     /// With a store that each schedule makes anew: a closure, or a [`Suite`](super::Suite).
     pub fn on(subject: T) -> Self {
-        Self { subject, schedules: 1_000, attempts: 5, seed: 1 }
+        Self { subject, schedules: 1_000, attempts: 5, seed: 1, nth: 1, reopens: false }
     }
 
     /// How many schedules of several faults are tried, after all of one: 1,000 unless said here.
@@ -97,6 +99,21 @@ impl<T: Subject> Torture<T> {
     #[must_use]
     pub fn attempts(mut self, attempts: u32) -> Self {
         self.attempts = attempts;
+        self
+    }
+
+    /// Tries only each `nth` of the schedules of one fault: where the store is slow.
+    #[must_use]
+    pub fn each_nth(mut self, nth: usize) -> Self {
+        self.nth = nth.max(1);
+        self
+    }
+
+    /// Opens the store anew for each life, as a process would: for a store that outlives itself and can be open twice, such as
+    /// `RedbStore`.
+    #[must_use]
+    pub fn reopening(mut self) -> Self {
+        self.reopens = true;
         self
     }
 
@@ -163,7 +180,13 @@ impl<T: Subject> Torture<T> {
         let runtime: Runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().map_err(|error| {
             broken(Promise::Completes, format!("there is no runtime to run it in: {error}"), &calm, calm.to_string(), 0)
         })?;
-        let bench = Bench { subject: &self.subject, background: &runtime, attempts: self.attempts, lead };
+        let bench = Bench {
+            subject: &self.subject,
+            background: &runtime,
+            attempts: self.attempts,
+            lead,
+            reopens: self.reopens,
+        };
         let slow = Schedule::undisturbed(true);
         let undisturbed = bench
             .undisturbed(&calm, &slow)
@@ -196,7 +219,8 @@ impl<T: Subject> Torture<T> {
         } else {
             let quick = Schedule::singles(false, &undisturbed.calm.ops, undisturbed.calm.polls);
             let slow = Schedule::singles(true, &undisturbed.slow.ops, undisturbed.slow.polls);
-            let singles = quick.into_iter().chain(slow).map(|schedule| (schedule.to_string(), schedule));
+            let singles =
+                quick.into_iter().chain(slow).step_by(self.nth).map(|schedule| (schedule.to_string(), schedule));
             let seeds = (0..self.schedules as u64).map(|at| self.seed.wrapping_mul(1 << 32).wrapping_add(at));
             let several = seeds.map(|seed| (format!("seed {seed}"), random(seed)));
             singles.chain(several).try_for_each(|(seed, schedule)| run(&schedule, seed))

@@ -37,6 +37,8 @@ pub(super) struct Party {
     pub(super) life: usize,
     /// Where whatever the store has at work in the background works.
     pub(super) background: Handle,
+    /// How long the store may take to give back a run.
+    pub(super) patience: Duration,
 }
 
 /// A store between the run and the one under test, in which things go wrong as it is written: what
@@ -140,6 +142,15 @@ impl Party {
             _ => {}
         }
         let Some(mut ended) = self.wait(begin(fault)) else { return Begun::Pending(Answer::NEVER) };
+        // A store may take its time to give back what nobody holds any more.
+        let since = Instant::now();
+        while is_busy(&ended) && since.elapsed() < self.patience && !self.script.inside().is_held() {
+            thread::park_timeout(Duration::from_millis(1));
+            match self.wait(begin(fault)) {
+                Some(again) => ended = again,
+                None => return Begun::Pending(Answer::NEVER),
+            }
+        }
         if fault == Some(Fault::Twice) {
             match self.wait(begin(fault)) {
                 Some(again) => ended = ended.and(again),
@@ -162,32 +173,40 @@ impl Party {
 
     /// Waits for the store here and now, so that what is tortured sees the same each time, however fast the store is.
     fn wait<T, F: Future<Output = T>>(&self, begun: Begun<T, F>) -> Option<T> {
-        struct Unpark(Thread);
-        impl Wake for Unpark {
-            fn wake(self: Arc<Self>) {
-                self.0.unpark();
-            }
+        match begun {
+            Begun::Done(done) => Some(done),
+            Begun::Pending(future) => wait(&self.script, future),
         }
-        let mut future = match begun {
-            Begun::Done(done) => return Some(done),
-            Begun::Pending(future) => Box::pin(future),
-        };
-        let waker = Waker::from(Arc::new(Unpark(thread::current())));
-        let since = Instant::now();
-        while since.elapsed() < HUNG {
-            if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-                return Some(done);
-            }
-            thread::park_timeout(HUNG);
-        }
-        let did = alloc::format!("the store has not answered for {HUNG:?}");
-        self.script.inside().wrong(Promise::NotStuck, did);
-        None
     }
 
     fn fenced(&self) -> bool {
         self.script.inside().life(self.life).fenced
     }
+}
+
+fn is_busy<T>(told: &Result<T, StoreError>) -> bool {
+    told.as_ref().is_err_and(|error| matches!(error.kind(), StoreErrorKind::Busy { .. }))
+}
+
+/// Waits for a store on this thread, for as long as one may take.
+pub(super) fn wait<F: Future>(script: &Script, future: F) -> Option<F::Output> {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let mut future = Box::pin(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let since = Instant::now();
+    while since.elapsed() < HUNG {
+        if let Poll::Ready(done) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return Some(done);
+        }
+        thread::park_timeout(HUNG);
+    }
+    script.inside().wrong(Promise::NotStuck, alloc::format!("the store has not answered for {HUNG:?}"));
+    None
 }
 
 impl<S: Store> Store for Tortured<S> {
@@ -231,7 +250,7 @@ impl<S: Store> Store for Tortured<S> {
         self.party.ask(Op::Open, None, |_, _| Change::Nothing, begin, Change::Nothing)
     }
 
-    fn forget<'a>(&'a self, run: &RunId) -> Asked<bool> {
+    fn forget(&self, run: &RunId) -> Asked<bool> {
         // Not of the run that is tortured, whose life does not forget it.
         let _context = self.party.background.enter();
         self.party.wait(self.inner.forget(run)).map_or(Begun::Pending(Answer::NEVER), Begun::Done)
