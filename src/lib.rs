@@ -69,8 +69,8 @@
 //! - `json`: traces with inputs and outputs, as JSON and back; with `std` their replay; `json::decode`; price tables. With `alloc`.
 //! - `redb`: `RedbStore`, checkpoints in one file that survives `kill -9`. With `std`.
 //! - `std`: fresh run ids, so `run` in a runner that reports; `std::io::Error` as a failure. With `alloc`.
-//! - `testing`: for a program's own tests. `testing::conformance!` puts a store of your own to every clause of the contract. With
-//!   `std`.
+//! - `testing`: for a program's own tests. `testing::conformance!` puts a store of your own to every clause of the contract, and
+//!   `testing::Torture` kills your pipeline at every boundary and compares. With `tokio`.
 //! - `tokio`: `Runner::quick`, `TokioClock`, `.spawned()`, `EventStream`. With `std`.
 //! - `tracing`: `.with_tracing()`, spans of runs, nodes and attempts, and module `spans`, which says what is in them. With
 //!   `alloc`, and it wants a chip with compare-and-swap.

@@ -136,9 +136,9 @@ fn a_chain_survives_on_every_store() {
     survives(Torture::on(HeapStore::new).run(chain), 1_200);
     survives(Torture::on(MemoryStore::<2, 8, 64>::new).run(chain), 1_200);
     survives(Torture::on(|| Flawed::new(Flaw::Nothing)).run(chain), 1_200);
-    survives(Torture::on(redb()).schedules(20).run(chain), 300);
+    survives(Torture::on(redb()).each_nth(3).schedules(20).run(chain), 100);
     // Each life a store of its own, as if it were a process.
-    survives(Torture::on(redb()).reopening().each_nth(3).schedules(20).run(chain), 100);
+    survives(Torture::on(redb()).reopening().each_nth(5).schedules(20).run(chain), 60);
 }
 
 #[test]
@@ -146,7 +146,7 @@ fn branches_survive_on_every_store() {
     survives(Torture::on(HeapStore::new).schedules(3_000).run(branches), 3_500);
     survives(Torture::on(MemoryStore::<2, 16, 64>::new).seed(2).run(branches), 1_500);
     survives(Torture::on(|| Flawed::new(Flaw::Nothing)).seed(3).run(branches), 1_500);
-    survives(Torture::on(redb()).each_nth(6).schedules(50).run(branches), 120);
+    survives(Torture::on(redb()).each_nth(12).schedules(30).run(branches), 60);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn parts_survive_on_every_store() {
     survives(Torture::on(HeapStore::new).schedules(3_000).run(parts), 3_300);
     survives(Torture::on(MemoryStore::<2, 16, 64>::new).seed(2).run(parts), 1_300);
     survives(Torture::on(|| Flawed::new(Flaw::Nothing)).seed(3).run(parts), 1_300);
-    survives(Torture::on(redb()).reopening().each_nth(6).schedules(50).run(parts), 100);
+    survives(Torture::on(redb()).reopening().each_nth(12).schedules(30).run(parts), 50);
 }
 
 /// What is caught: the promise, the shortest schedule, and a part of what is said. The schedule alone shows it too, and so does the

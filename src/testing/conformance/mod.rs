@@ -18,7 +18,7 @@ pub use subject::{Limits, Subject, Suite};
 
 /// Puts a store to one clause.
 ///
-/// It is what [`conformance!`](crate::testing::conformance) does in each of its tests, and makes a tokio runtime of one thread for it.
+/// It is what [`conformance!`](macro@crate::testing::conformance) does in each of its tests, and makes a tokio runtime of one thread for it.
 /// The clause [`Threads`](Property::Threads) asks more of the store's types, see [`check_threads`].
 ///
 /// ```
@@ -134,8 +134,7 @@ fn judge(property: Property, ask: impl FnOnce(&Runtime) -> Held) -> Result<(), B
 /// # fn main() {}
 /// ```
 #[macro_export]
-#[doc(hidden)]
-macro_rules! __conformance {
+macro_rules! conformance {
     ($(mod $name:ident $(: $first:ident $(+ $claim:ident)*)? = $subject:expr);+ $(;)?) => {
         $(
             mod $name {
@@ -152,7 +151,12 @@ macro_rules! __conformance {
                 $($crate::__conformance! { @$first $subject } $($crate::__conformance! { @$claim $subject })*)?
             }
         )+
-    };
+    }
+}
+
+#[macro_export]
+#[doc(hidden)]
+macro_rules! __conformance {
     (@tests $subject:expr; $($test:ident $property:ident),+) => {
         $(
             #[test]
@@ -176,4 +180,4 @@ macro_rules! __conformance {
 }
 
 #[doc(inline)]
-pub use __conformance as conformance;
+pub use conformance;

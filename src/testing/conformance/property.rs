@@ -129,6 +129,14 @@ properties! {
 /// A clause that does not hold, and what the store did instead.
 ///
 /// Its `Debug` is its `Display`, since that is what a test prints that returns it.
+///
+/// ```
+/// use stroma::{store::HeapStore, testing::{Property, check}};
+///
+/// // What is in memory is gone with its store.
+/// let breach = check(Property::Reopens, &HeapStore::new).unwrap_err();
+/// assert!(breach.to_string().starts_with("the store breaks `reopens`"));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Breach {
     property: Property,

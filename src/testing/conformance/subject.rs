@@ -6,6 +6,13 @@ use crate::store::Store;
 
 /// What is put to the test: how a store is made, and what it promises. A closure that makes a store is one; whatever else is
 /// to be said, a [`Suite`] says.
+///
+/// ```
+/// use stroma::{store::HeapStore, testing::Subject};
+///
+/// fn is_one(_: impl Subject<Store = HeapStore>) {}
+/// is_one(|| HeapStore::with_capacity(40));
+/// ```
 pub trait Subject {
     /// The store.
     type Store: Store;
@@ -25,6 +32,13 @@ pub trait Subject {
 }
 
 /// What a store promises; a [`Suite`] has the methods that say it.
+///
+/// ```
+/// use stroma::{store::MemoryStore, testing::{Subject, Suite}};
+///
+/// let suite = Suite::of(MemoryStore::<8, 16, 64>::new).runs(8).slot_max(64);
+/// assert_ne!(format!("{:?}", suite.limits()), format!("{:?}", stroma::testing::Limits::default()));
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub(super) slot_max: Option<usize>,

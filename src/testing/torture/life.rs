@@ -29,6 +29,17 @@ pub(super) enum How {
 
 /// One execution of the run that is tortured: to its end, or until it is killed. It lends the store and the hooks that its runner
 /// is to be built with.
+///
+/// ```
+/// use stroma::{Runner, node, store::Store, testing::{End, Life}};
+/// # async fn double(x: u32) -> Result<u32, std::io::Error> { Ok(x * 2) }
+///
+/// async fn lead<S: Store>(life: Life<S>) -> End {
+///     let runner = Runner::quick(node("double", double)).with_store(life.store()).with_hooks(life.hooks()).build().unwrap();
+///     life.run(&runner, 3).await
+/// }
+/// # stroma::testing::Torture::on(stroma::store::HeapStore::new).schedules(1).run(lead).unwrap();
+/// ```
 #[derive(Debug)]
 pub struct Life<S> {
     pub(super) store: Arc<S>,

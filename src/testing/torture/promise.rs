@@ -71,7 +71,8 @@ promises! {
 
 /// A promise that does not hold, with the shortest schedule that shows it.
 ///
-/// Its `Debug` is its `Display`, since that is what a test prints that returns it.
+/// Its `Debug` is its `Display`, since that is what a test prints that returns it. [`Torture::run`](super::Torture::run) has an
+/// example.
 #[derive(Clone)]
 pub struct Broken {
     pub(super) promise: Promise,

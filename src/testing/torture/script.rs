@@ -54,6 +54,10 @@ impl Sum {
         Some(Self { tokens: spent.tokens, cost: spent.cost, unpriced: ledger.unpriced() })
     }
 
+    fn covers(self, other: Self) -> bool {
+        self.tokens >= other.tokens && self.cost >= other.cost && self.unpriced >= other.unpriced
+    }
+
     fn plus(self, other: Self) -> Self {
         Self {
             tokens: self.tokens.saturating_add(other.tokens),
@@ -292,13 +296,15 @@ impl Inside {
     /// The store has made this change.
     pub(super) fn made(&mut self, life: usize, change: &Change) {
         self.model.apply(change);
-        let Change::Put { ledger, .. } = change else { return };
-        let state = self.life(life);
-        if ledger.is_empty() || state.under_way != 0 {
+        if !matches!(change, Change::Put { .. }) {
             return;
         }
-        let (stored, due) = (Sum::stored(ledger), state.base.plus(state.told));
-        if stored != Some(due) {
+        let stored = Sum::stored(&self.model.ledger);
+        let state = self.life(life);
+        let due = state.base.plus(state.told);
+        // Attempts under way may have spent more than what they have told.
+        let right = stored.is_some_and(|stored| stored == due || state.under_way > 0 && stored.covers(due));
+        if !right {
             let stored = stored.map_or_else(|| "nothing that can be read".to_string(), |sum| sum.to_string());
             self.wrong(
                 Promise::Spend,
@@ -418,7 +424,8 @@ impl Inside {
                 Ok(_) => "came to its end".to_string(),
                 Err(halt) => format!("said: {}", halt.text),
             };
-            self.wrong(Promise::Damage, format!("the checkpoint of `{node}` is damaged, and whoever read it {what}"));
+            let name = if node.is_empty() { "stored input".to_string() } else { format!("checkpoint of `{node}`") };
+            self.wrong(Promise::Damage, format!("the {name} is damaged, and whoever read it {what}"));
         }
         match &ending.output {
             Err(halt) if !excused => self.wrong(Promise::Halts, format!("it halted without a cause: {}", halt.text)),
