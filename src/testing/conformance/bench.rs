@@ -57,6 +57,12 @@ pub(super) const fn output(node: &'static str, index: u16) -> Slot<'static> {
     Slot { node, index, instance: 0, kind: SlotKind::Output }
 }
 
+/// What most checks ask for.
+pub(super) const R: RunId = RunId::from_u128(1);
+pub(super) const A: Slot<'static> = output("a", 1);
+pub(super) const B: Slot<'static> = output("b", 2);
+pub(super) const C: Slot<'static> = output("c", 3);
+
 /// Waits for an operation.
 pub(super) async fn ended<T>(begun: Begun<T, impl Future<Output = T>>) -> T {
     match begun {
@@ -193,4 +199,12 @@ impl<S: Store> Bench<'_, S> {
     pub(super) fn runs(&self, wanted: usize) -> usize {
         self.limits.runs.unwrap_or(wanted).min(wanted)
     }
+}
+
+/// That the next session finds this ledger.
+pub(super) async fn finds<S: Store>(bench: &Bench<'_, S>, expected: &[u8], after: &str) -> Held {
+    let session = bench.existing(&R).await?;
+    let found = session.ledger();
+    hold!(found == expected, "after {after} the stored ledger is {}, not {}", bytes(found), bytes(expected));
+    Ok(())
 }

@@ -1,7 +1,8 @@
 //! A store put to every clause of its contract.
 
 mod bench;
-mod checks;
+mod of_runs;
+mod of_slots;
 mod parties;
 mod property;
 mod subject;
@@ -44,28 +45,28 @@ pub fn check(property: Property, subject: &impl Subject) -> Result<(), Breach> {
             let store = Box::new(subject.open(&place).await);
             let bench = Bench { store: &*store, limits: subject.limits() };
             match property {
-                Property::OneHolder => checks::one_holder(&bench).await,
-                Property::GivenBack => checks::given_back(&bench).await,
-                Property::OpeningDropped => checks::opening_dropped(&bench).await,
-                Property::UnknownRun => checks::unknown_run(&bench).await,
-                Property::NoTrace => checks::no_trace(&bench).await,
-                Property::PutIsThere => checks::put_is_there(&bench).await,
-                Property::KeysApart => checks::keys_apart(&bench).await,
-                Property::RunsApart => checks::runs_apart(&bench).await,
-                Property::Missing => checks::missing(&bench).await,
-                Property::LedgerKept => checks::ledger_kept(&bench).await,
-                Property::EmptyLedger => checks::empty_ledger(&bench).await,
-                Property::LastLedger => checks::last_ledger(&bench).await,
-                Property::PutDropped => checks::put_dropped(&bench).await,
-                Property::PutFailed => checks::put_failed(&bench).await,
-                Property::Discard => checks::discard(&bench).await,
-                Property::DiscardDropped => checks::discard_dropped(&bench).await,
-                Property::Forget => checks::forget(&bench).await,
-                Property::Agrees => checks::agrees(&bench).await,
-                Property::Sizes => checks::sizes(&bench).await,
-                Property::Slots => checks::slots(&bench).await,
-                Property::Runs => checks::runs(&bench).await,
-                Property::Finished => checks::finished(&bench).await,
+                Property::OneHolder => of_runs::one_holder(&bench).await,
+                Property::GivenBack => of_runs::given_back(&bench).await,
+                Property::OpeningDropped => of_runs::opening_dropped(&bench).await,
+                Property::UnknownRun => of_runs::unknown_run(&bench).await,
+                Property::NoTrace => of_runs::no_trace(&bench).await,
+                Property::PutIsThere => of_slots::put_is_there(&bench).await,
+                Property::KeysApart => of_slots::keys_apart(&bench).await,
+                Property::RunsApart => of_runs::runs_apart(&bench).await,
+                Property::Missing => of_slots::missing(&bench).await,
+                Property::LedgerKept => of_slots::ledger_kept(&bench).await,
+                Property::EmptyLedger => of_slots::empty_ledger(&bench).await,
+                Property::LastLedger => of_slots::last_ledger(&bench).await,
+                Property::PutDropped => of_slots::put_dropped(&bench).await,
+                Property::PutFailed => of_slots::put_failed(&bench).await,
+                Property::Discard => of_slots::discard(&bench).await,
+                Property::DiscardDropped => of_slots::discard_dropped(&bench).await,
+                Property::Forget => of_runs::forget(&bench).await,
+                Property::Agrees => of_slots::agrees(&bench).await,
+                Property::Sizes => of_slots::sizes(&bench).await,
+                Property::Slots => of_slots::slots(&bench).await,
+                Property::Runs => of_runs::runs(&bench).await,
+                Property::Finished => of_runs::finished(&bench).await,
                 // These have ended above, or are asked for with `check_threads`.
                 Property::Reopens | Property::Shared | Property::Threads => {
                     Err("nothing: `check_threads` is what asks for this".to_string())

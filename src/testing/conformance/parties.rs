@@ -7,19 +7,13 @@ use tokio::{runtime::Runtime, sync::oneshot};
 
 use super::{
     super::parts::Raw,
-    bench::{Bench, Held, dropped, ended, hold, is_busy, output, put, said, sees},
+    bench::{A, B, Bench, C, Held, R, dropped, ended, hold, is_busy, put, said, sees},
     subject::Subject,
 };
 use crate::{
     run::RunId,
-    slot::Slot,
     store::{Access, Session, Store},
 };
-
-const R: RunId = RunId::from_u128(1);
-const A: Slot<'static> = output("a", 1);
-const B: Slot<'static> = output("b", 2);
-const C: Slot<'static> = output("c", 3);
 
 pub(super) async fn reopens<T: Subject>(subject: &T, place: &T::Place) -> Held {
     let [two, three, four] = [2, 3, 4].map(RunId::from_u128);

@@ -23,11 +23,11 @@ use tokio::runtime::{Builder, Runtime};
 
 use super::{
     super::conformance::Subject,
+    ask::{Party, wait},
     life::{End, How, Life},
     promise::Promise,
     schedule::{Fault, Op, Schedule},
     script::{Ending, HaltKind, Script},
-    store::{Party, wait},
 };
 use crate::slot::SlotKind;
 
@@ -59,7 +59,8 @@ pub(super) struct Seen {
     pub(super) polls: usize,
     pub(super) lives: usize,
     starts: BTreeMap<(String, u32), u32>,
-    ending: Option<Ending>,
+    /// Nothing where the run could not come to its end, and rightly.
+    pub(super) ending: Option<Ending>,
 }
 
 /// What was seen of undisturbed ones.

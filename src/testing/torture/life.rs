@@ -4,8 +4,9 @@ use alloc::{format, string::String, sync::Arc};
 use core::fmt::Debug;
 
 use super::{
+    ask::Party,
     script::{Ending, Halt, HaltKind},
-    store::{Party, Tortured},
+    store::Tortured,
 };
 use crate::{
     exec::Exec,

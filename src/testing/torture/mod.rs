@@ -1,7 +1,9 @@
 //! A pipeline, and everything going wrong around it.
 
+mod ask;
 mod drive;
 mod life;
+mod model;
 mod promise;
 mod schedule;
 mod script;
@@ -18,10 +20,11 @@ use tokio::runtime::{Builder, Runtime};
 use super::conformance::Subject;
 use drive::Bench;
 
+pub use ask::Answer;
 pub use life::{End, Life, TORTURED_RUN, Watch};
 pub use promise::{Broken, Promise};
 pub use schedule::{Schedule, ScheduleError};
-pub use store::{Answer, Tortured, TorturedSession};
+pub use store::{Tortured, TorturedSession};
 
 /// The variable whose schedule or seed is run in place of all others.
 const VARIABLE: &str = "STROMA_TORTURE";
@@ -197,6 +200,7 @@ impl<T: Subject> Torture<T> {
             Ok(seen) => {
                 survived.schedules += 1;
                 survived.lives += seen.lives;
+                survived.unfinished += usize::from(seen.ending.is_none());
                 ControlFlow::Continue(())
             }
             Err(found) => {
@@ -237,12 +241,19 @@ impl<T: Subject> Torture<T> {
 pub struct Survived {
     schedules: usize,
     lives: usize,
+    unfinished: usize,
 }
 
 impl Survived {
     /// How many schedules were tried.
     pub fn schedules(&self) -> usize {
         self.schedules
+    }
+
+    /// After how many of them the run had no output, and rightly: what was spent in vain had used up its budget, or its stored
+    /// input was damaged.
+    pub fn unfinished(&self) -> usize {
+        self.unfinished
     }
 
     /// How many lives they took together.
@@ -253,7 +264,11 @@ impl Survived {
 
 impl fmt::Display for Survived {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "all promises held in {} schedules of {} lives", self.schedules, self.lives)
+        let Self { schedules, lives, unfinished } = self;
+        write!(
+            f,
+            "all promises held in {schedules} schedules of {lives} lives; {unfinished} had no output, and rightly"
+        )
     }
 }
 

@@ -280,6 +280,8 @@ impl error::Error for ScheduleError {}
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use super::*;
 
     #[test]
