@@ -71,6 +71,8 @@
 //! - `redis`: `RedisStore`, checkpoints on a server that many machines share. With `tokio`.
 //! - `redis-tls`: the same over TLS. With `redis`.
 //! - `std`: fresh run ids, so `run` in a runner that reports; `std::io::Error` as a failure. With `alloc`.
+//! - `testing`: for a program's own tests. `testing::conformance!` puts a store of your own to every clause of the contract, and
+//!   `testing::Torture` kills your pipeline at every boundary and compares. With `tokio`.
 //! - `tokio`: `Runner::quick`, `TokioClock`, `.spawned()`, `EventStream`. With `std`.
 //! - `tracing`: `.with_tracing()`, spans of runs, nodes and attempts, and module `spans`, which says what is in them. With
 //!   `alloc`, and it wants a chip with compare-and-swap.
@@ -142,6 +144,8 @@ mod runner;
 mod said;
 mod slot;
 pub mod store;
+#[cfg(feature = "alloc")]
+pub mod testing;
 mod text;
 #[cfg(feature = "garde")]
 mod valid;
@@ -223,12 +227,6 @@ pub mod parts {
     pub use crate::{body::Spawnable, compose::Spawned};
     #[cfg(feature = "garde")]
     pub use crate::{pipeline::ValidatedStep, valid::Validated};
-}
-
-/// What a program's own tests want of the library.
-#[cfg(feature = "alloc")]
-pub mod testing {
-    pub use crate::store::round_trip;
 }
 
 /// What a program that uses pipelines wants in scope.

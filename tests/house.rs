@@ -33,6 +33,8 @@ const FLOORS: &[&[&str]] = &[
     &["into_node", "body", "chain", "describe", "pipeline", "json"],
     // What a user holds.
     &["runner"],
+    // What a user's tests hold all of that with.
+    &["testing"],
 ];
 
 /// Modules on one floor that never import each other, in either direction.
