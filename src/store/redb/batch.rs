@@ -1,7 +1,7 @@
 //! One write transaction.
 
 use alloc::{boxed::Box, collections::BTreeMap, string::String, sync::Arc, vec::Vec};
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Instant};
 
 use ::redb::{ReadableTable, Table};
 
@@ -9,7 +9,7 @@ use super::{
     super::{Access, StoreError, StoreErrorKind},
     error::{busy, fenced},
     file::{NOBODY, Record, SlotKey},
-    holder::Holder,
+    holder::{Holder, Life},
     session::{Discard, Hold, Job, Load, Open, OwnedKey, Put, RedbSession},
 };
 use crate::slot::SlotKind;
@@ -26,7 +26,9 @@ pub(super) struct Claims {
 pub(super) struct Batch<'t> {
     pub(super) runs: Table<'t, &'static str, Record<'static>>,
     pub(super) slots: Table<'t, SlotKey<'static>, &'static [u8]>,
-    pub(super) holder: &'t Holder,
+    pub(super) holder: &'t mut Holder,
+    /// When the batch began.
+    pub(super) now: Instant,
     pub(super) claims: &'t mut Claims,
     pub(super) changed: bool,
 }
@@ -35,13 +37,14 @@ impl Batch<'_> {
     pub(super) fn apply(&mut self, job: &mut Job) -> Result<(), ::redb::Error> {
         match job {
             // Nobody waits for it any more.
-            Job::Open(asked) if asked.answer.is_closed() => {}
+            Job::Open(asked) if asked.answer.is_closed() => asked.result = None,
             Job::Open(asked) => asked.result = Some(self.open(&asked.work)?),
             Job::Put(asked) => asked.result = Some(self.put(&asked.work)?),
             Job::Discard(asked) => asked.result = Some(self.discard(&asked.work)?),
-            Job::Load(asked) => asked.result = Some(load(&self.slots, &asked.work)?),
+            Job::Load(asked) => asked.result = Some(load(&self.runs, &self.slots, self.holder.id, &asked.work)?),
             Job::Forget(asked) => asked.result = Some(self.forget(&asked.work.run)?),
             Job::Release(hold) => self.release(hold)?,
+            Job::Lease(term) => term.result = Some(self.holder.set_lease(term.term)),
         }
         Ok(())
     }
@@ -133,28 +136,24 @@ impl Batch<'_> {
     }
 
     /// Why the run cannot be had: somebody alive has it, if `holder` is whom its record names.
-    pub(super) fn refusal(&self, run: &str, holder: u128) -> Option<StoreError> {
-        let alive = if holder == self.holder.id {
+    pub(super) fn refusal(&mut self, run: &str, holder: u128) -> Option<StoreError> {
+        let life = if holder == self.holder.id {
             // Of our own sessions we know better than the file, which may have missed a release.
-            Ok(self.claims.by_run.contains_key(run))
+            Ok(if self.claims.by_run.contains_key(run) { Life::Alive(None) } else { Life::Over })
         } else if holder == NOBODY {
-            Ok(false)
+            Ok(Life::Over)
         } else {
-            self.holder.is_alive(holder)
+            self.holder.life_of(holder, self.now)
         };
-        match alive {
-            Ok(false) => None,
-            Ok(true) => Some(busy()),
+        match life {
+            Ok(Life::Over) => None,
+            Ok(Life::Alive(until)) => Some(busy(until)),
             Err(error) => Some(error),
         }
     }
 
     pub(super) fn is_ours(&self, hold: &Hold) -> Result<bool, ::redb::Error> {
-        let record = self.runs.get(&*hold.run)?;
-        Ok(record.is_some_and(|record| {
-            let (holder, token, _) = record.value();
-            (holder, token) == (self.holder.id, hold.token)
-        }))
+        is_held(&self.runs, self.holder.id, hold)
     }
 
     pub(super) fn record(&self, run: &str) -> Result<Option<(u128, u64, Box<[u8]>)>, ::redb::Error> {
@@ -188,12 +187,31 @@ impl Batch<'_> {
     }
 }
 
-/// A read concerns one slot; a failure underneath is the whole transaction's.
+/// Whether the run's record names this holder and this token.
+fn is_held(
+    runs: &impl ReadableTable<&'static str, Record<'static>>,
+    holder: u128,
+    hold: &Hold,
+) -> Result<bool, ::redb::Error> {
+    let record = runs.get(&*hold.run)?;
+    Ok(record.is_some_and(|record| {
+        let (named, token, _) = record.value();
+        (named, token) == (holder, hold.token)
+    }))
+}
+
+/// A read concerns one slot; a failure underneath is the whole transaction's. Whoever lost the run is told so: what is
+/// there by now is somebody else's, and does not go with what was read before.
 pub(super) fn load(
+    runs: &impl ReadableTable<&'static str, Record<'static>>,
     slots: &impl ReadableTable<SlotKey<'static>, &'static [u8]>,
+    holder: u128,
     work: &Load,
 ) -> Result<Result<Vec<u8>, StoreError>, ::redb::Error> {
-    let found = slots.get(key(&work.run, &work.key))?;
+    if !is_held(runs, holder, &work.hold)? {
+        return Ok(Err(fenced()));
+    }
+    let found = slots.get(key(&work.hold.run, &work.key))?;
     Ok(found.map(|bytes| bytes.value().to_vec()).ok_or(StoreError::new(StoreErrorKind::Missing)))
 }
 

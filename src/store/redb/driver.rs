@@ -1,10 +1,11 @@
 //! The thread that works on the file.
 
-use alloc::vec::Vec;
+use alloc::{sync::Arc, vec::Vec};
 use core::time::Duration;
 use std::{
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, RecvTimeoutError},
+    time::Instant,
 };
 
 use ::redb::{Database, ReadableDatabase};
@@ -12,10 +13,11 @@ use ::redb::{Database, ReadableDatabase};
 use super::{
     super::StoreError,
     batch::{Batch, Claims, load},
-    error::{denied, failed, not_opened, unavailable},
+    error::{denied, failed, foreign, not_opened},
     file::{RUNS, SLOTS, builder, prepare, set_up, sync_folders},
     holder::Holder,
     session::{Hold, Job},
+    waiting::Queue,
 };
 
 /// The most jobs in one transaction, so that the first of them is not kept waiting by the last.
@@ -33,13 +35,14 @@ pub(super) struct Driver {
     pub(super) claims: Claims,
     /// Runs that were given back, but not in the file.
     pub(super) unreleased: Vec<Hold>,
+    pub(super) waiting: Queue,
 }
 
 impl Driver {
     pub(super) fn start(path: &Path) -> Result<Self, StoreError> {
         let path = prepare(path).map_err(|error| denied(path, &error))?;
         if path.is_dir() {
-            return Err(unavailable(&path, "is a folder: name a file in it"));
+            return Err(foreign(&path, "is a folder: name a file in it"));
         }
         let fresh = !path.exists();
         let database = builder().create(&path).map_err(|error| not_opened(&path, &error))?;
@@ -60,35 +63,53 @@ impl Driver {
             }
             holder
         };
-        Ok(Self { path, holder, database: Some(database), claims: Claims::default(), unreleased: Vec::new() })
+        Ok(Self {
+            path,
+            holder,
+            database: Some(database),
+            claims: Claims::default(),
+            unreleased: Vec::new(),
+            waiting: Queue::default(),
+        })
     }
 
     /// Serves jobs until nobody is left who could send one.
     pub(super) fn drive(mut self, inbox: &Receiver<Job>) {
         loop {
-            let first = if self.unreleased.is_empty() {
-                inbox.recv().map_err(RecvTimeoutError::from)
-            } else {
-                inbox.recv_timeout(RELEASE_AGAIN)
+            let now = Instant::now();
+            let release = now.checked_add(RELEASE_AGAIN).filter(|_| !self.unreleased.is_empty());
+            let first = match [release, self.waiting.next()].into_iter().flatten().min() {
+                Some(at) => inbox.recv_timeout(at.saturating_duration_since(now)),
+                None => inbox.recv().map_err(RecvTimeoutError::from),
             };
             let mut batch = Vec::new();
             match first {
                 Ok(job) => batch.push(job),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    self.serve(batch);
+                    self.serve(batch, Instant::now());
                     return;
                 }
             }
             batch.extend(inbox.try_iter().take(BATCH));
-            self.serve(batch);
+            self.serve(batch, Instant::now());
         }
     }
 
-    /// Gives back what is still to be given back, then does what was asked, in the order in which it was asked.
-    pub(super) fn serve(&mut self, asked: Vec<Job>) {
-        let mut batch: Vec<Job> = self.unreleased.drain(..).map(Job::Release).collect();
-        batch.extend(asked);
+    /// Gives back what is still to be given back, then does what was asked, in the order in which it was asked. Whoever
+    /// waits for a run comes right after its release.
+    pub(super) fn serve(&mut self, asked: Vec<Job>, now: Instant) {
+        let mut due: Vec<Job> = self.unreleased.drain(..).map(Job::Release).collect();
+        due.extend(self.waiting.due(now));
+        due.extend(asked);
+        let mut batch = Vec::with_capacity(due.len());
+        for job in due {
+            let freed = if let Job::Release(hold) = &job { Some(Arc::clone(&hold.run)) } else { None };
+            batch.push(job);
+            if let Some(run) = freed {
+                batch.extend(self.waiting.of_run(&run));
+            }
+        }
         // Reads that no write goes before need not wait for one.
         let reads = batch.iter().take_while(|job| matches!(job, Job::Load(_))).count();
         let mut writes = batch.split_off(reads);
@@ -96,9 +117,11 @@ impl Driver {
             if jobs.is_empty() {
                 continue;
             }
-            let failure = work(self, jobs).err().map(|error| failed(&self.path, &error));
+            let failure = work(self, jobs, now).err().map(|error| failed(&self.path, &error));
             for job in jobs.drain(..) {
-                job.end(failure.as_ref(), &mut self.unreleased);
+                if let Some(job) = self.waiting.admit(job, now) {
+                    job.end(failure.as_ref(), &mut self.unreleased);
+                }
             }
         }
     }
@@ -111,13 +134,13 @@ impl Driver {
         }
     }
 
-    pub(super) fn read(&mut self, jobs: &mut [Job]) -> Result<(), ::redb::Error> {
+    pub(super) fn read(&mut self, jobs: &mut [Job], _now: Instant) -> Result<(), ::redb::Error> {
         let database = self.take_database()?;
         let read = database.begin_read()?;
-        let slots = read.open_table(SLOTS)?;
+        let (runs, slots) = (read.open_table(RUNS)?, read.open_table(SLOTS)?);
         for job in jobs {
             if let Job::Load(asked) = job {
-                asked.result = Some(load(&slots, &asked.work)?);
+                asked.result = Some(load(&runs, &slots, self.holder.id, &asked.work)?);
             }
         }
         self.database = Some(database);
@@ -125,13 +148,14 @@ impl Driver {
     }
 
     /// Does all of `jobs` in one transaction. A job that is refused has changed nothing, so it spoils nothing.
-    pub(super) fn write(&mut self, jobs: &mut [Job]) -> Result<(), ::redb::Error> {
+    pub(super) fn write(&mut self, jobs: &mut [Job], now: Instant) -> Result<(), ::redb::Error> {
         let database = self.take_database()?;
         let write = database.begin_write()?;
         let mut batch = Batch {
             runs: write.open_table(RUNS)?,
             slots: write.open_table(SLOTS)?,
-            holder: &self.holder,
+            holder: &mut self.holder,
+            now,
             claims: &mut self.claims,
             changed: false,
         };
@@ -151,4 +175,4 @@ impl Driver {
     }
 }
 
-pub(super) type Work = fn(&mut Driver, &mut [Job]) -> Result<(), ::redb::Error>;
+pub(super) type Work = fn(&mut Driver, &mut [Job], Instant) -> Result<(), ::redb::Error>;

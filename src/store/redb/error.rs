@@ -1,6 +1,6 @@
 //! What the store says when something fails.
 
-use core::fmt;
+use core::{fmt, time::Duration};
 use std::{io, path::Path};
 
 use ::redb::{DatabaseError, StorageError};
@@ -8,8 +8,8 @@ use ::redb::{DatabaseError, StorageError};
 use super::super::{StoreError, StoreErrorKind};
 
 #[cold]
-pub(super) fn busy() -> StoreError {
-    StoreError::new(StoreErrorKind::Busy { until: None })
+pub(super) fn busy(until: Option<Duration>) -> StoreError {
+    StoreError::new(StoreErrorKind::Busy { until })
 }
 
 #[cold]
@@ -19,20 +19,36 @@ pub(super) fn fenced() -> StoreError {
 
 #[cold]
 pub(super) fn failed(path: &Path, error: &::redb::Error) -> StoreError {
-    unavailable(path, format_args!("failed: {error}"))
+    let kind = match error {
+        ::redb::Error::Io(error) => kind_of(error),
+        _ => StoreErrorKind::Unavailable,
+    };
+    said(kind, path, format_args!("failed: {error}"))
+}
+
+/// What a failure of the system means for whoever wants to save something.
+fn kind_of(error: &io::Error) -> StoreErrorKind {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => StoreErrorKind::Denied,
+        // A limit that a process has for its files is no different from a disk that is full.
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            StoreErrorKind::Exhausted
+        }
+        _ => StoreErrorKind::Unavailable,
+    }
 }
 
 #[cold]
 pub(super) fn denied(path: &Path, error: &io::Error) -> StoreError {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
-            unavailable(path, "may not be read and written: change its permissions or the user")
+            said(StoreErrorKind::Denied, path, "may not be read and written: change its permissions or the user")
         }
-        io::ErrorKind::IsADirectory => unavailable(path, "is a folder: name a file in it"),
+        io::ErrorKind::IsADirectory => foreign(path, "is a folder: name a file in it"),
         io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
-            unavailable(path, "leads through a file: name a path of folders")
+            foreign(path, "leads through a file: name a path of folders")
         }
-        _ => unavailable(path, error),
+        _ => said(kind_of(error), path, error),
     }
 }
 
@@ -46,10 +62,10 @@ pub(super) fn not_opened(path: &Path, error: &DatabaseError) -> StoreError {
             unavailable(path, "is open with another version of redb: use the same in both")
         }
         DatabaseError::UpgradeRequired(version) => {
-            unavailable(path, format_args!("has version {version} of redb's format: upgrade it with redb 2.6"))
+            foreign(path, format_args!("has version {version} of redb's format: upgrade it with redb 2.6"))
         }
         DatabaseError::Storage(StorageError::Io(error)) if error.kind() == io::ErrorKind::InvalidData => {
-            unavailable(path, "is no redb database: name another file")
+            foreign(path, "is no redb database: name another file")
         }
         DatabaseError::Storage(StorageError::Io(error)) => denied(path, error),
         DatabaseError::Storage(StorageError::Unsupported) => {
@@ -61,7 +77,16 @@ pub(super) fn not_opened(path: &Path, error: &DatabaseError) -> StoreError {
 
 #[cold]
 pub(super) fn unavailable(path: &Path, why: impl fmt::Display) -> StoreError {
-    StoreError::with_detail(StoreErrorKind::Unavailable, format_args!("`{}` {why}", Tail(path)))
+    said(StoreErrorKind::Unavailable, path, why)
+}
+
+#[cold]
+pub(super) fn foreign(path: &Path, why: impl fmt::Display) -> StoreError {
+    said(StoreErrorKind::Foreign, path, why)
+}
+
+fn said(kind: StoreErrorKind, path: &Path, why: impl fmt::Display) -> StoreError {
+    StoreError::with_detail(kind, format_args!("`{}` {why}", Tail(path)))
 }
 
 /// A path as an error has room for it: its end, which is where it differs from others.

@@ -10,7 +10,7 @@ use ::redb::{Builder, ConcurrencyMode, Database, ReadableTable, TableDefinition,
 
 use super::{
     super::StoreError,
-    error::{failed, unavailable},
+    error::{failed, foreign},
 };
 
 /// The version of the tables; another one is refused.
@@ -74,7 +74,7 @@ pub(super) fn set_up(write: &WriteTransaction, path: &Path) -> Result<bool, Stor
         None => Ok(true),
         Some(FORMAT) => Ok(false),
         Some(format) => {
-            Err(unavailable(path, format_args!("has format {format}, not {FORMAT}: use the program that wrote it")))
+            Err(foreign(path, format_args!("has format {format}, not {FORMAT}: use the program that wrote it")))
         }
     }
 }

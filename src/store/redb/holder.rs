@@ -1,21 +1,40 @@
 //! A store among all that share the file, and which of them are alive.
 
-use alloc::{borrow::ToOwned, string::ToString};
+use alloc::{borrow::ToOwned, string::ToString, sync::Arc};
+use core::{sync::atomic::AtomicU64, time::Duration};
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io,
     path::{Path, PathBuf},
+    time::Instant,
 };
 
 use uuid::Uuid;
 
-use super::{super::StoreError, error::denied};
+use super::{
+    super::StoreError,
+    error::denied,
+    lease::{Lease, Seen, beside},
+};
 
 /// This store among all that have the file open, dead ones included. Its lock is a fact that the kernel keeps.
 pub(super) struct Holder {
     pub(super) id: u128,
     pub(super) folder: PathBuf,
+    /// Stops to beat before the files are removed.
+    lease: Option<Lease>,
+    beats: Arc<AtomicU64>,
+    seen: Seen,
     _lock: File,
+}
+
+/// What there is to know of a holder.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Life {
+    /// It ended, or its lease ran out: its runs can be had.
+    Over,
+    /// It is alive, and its lease runs for so long if it beats no more; without one it is alive until it ends.
+    Alive(Option<Duration>),
 }
 
 impl Holder {
@@ -25,7 +44,7 @@ impl Holder {
         folder.into()
     }
 
-    /// A new holder with its lock. To be called inside a write transaction, like [`is_alive`](Self::is_alive): nobody
+    /// A new holder with its lock. To be called inside a write transaction, like [`life_of`](Self::life_of): nobody
     /// then meets a file between its creation and its lock, and two of them that look at a third do not take each
     /// other's test for its life.
     pub(super) fn new(database: &Path) -> io::Result<Self> {
@@ -34,42 +53,71 @@ impl Holder {
         for entry in fs::read_dir(&folder)? {
             // What died without a run in hand is found by nobody else.
             if let Some(id) = entry?.file_name().to_str().and_then(|name| Uuid::try_parse(name).ok()) {
-                is_alive(&folder, id)?;
+                is_there(&folder, id)?;
             }
         }
         let id = Uuid::now_v7();
         let path = folder.join(id.to_string());
         let lock = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
         lock.try_lock()?;
-        Ok(Self { id: id.as_u128(), folder, _lock: lock })
+        Ok(Self { id: id.as_u128(), folder, lease: None, beats: Arc::default(), seen: Seen::default(), _lock: lock })
     }
 
-    pub(super) fn is_alive(&self, holder: u128) -> Result<bool, StoreError> {
-        is_alive(&self.folder, Uuid::from_u128(holder)).map_err(|error| denied(&self.folder, &error))
+    /// From now on this holder counts as stopped when it did not beat for `term`.
+    pub(super) fn set_lease(&mut self, term: Duration) -> Result<(), StoreError> {
+        self.lease = None;
+        self.lease = Some(
+            Lease::new(&self.folder, Uuid::from_u128(self.id), term, &self.beats)
+                .map_err(|error| denied(&self.folder, &error))?,
+        );
+        Ok(())
+    }
+
+    pub(super) fn life_of(&mut self, holder: u128, now: Instant) -> Result<Life, StoreError> {
+        let id = Uuid::from_u128(holder);
+        let mut life = || -> io::Result<Life> {
+            if !is_there(&self.folder, id)? {
+                self.seen.forget(id);
+                return Ok(Life::Over);
+            }
+            // Its files stay: it may go on, and then it has whatever nobody took from it.
+            Ok(match self.seen.remaining(&self.folder, id, now)? {
+                Some(Duration::ZERO) => Life::Over,
+                remaining => Life::Alive(remaining),
+            })
+        };
+        life().map_err(|error| denied(&self.folder, &error))
     }
 }
 
 impl Drop for Holder {
     fn drop(&mut self) {
+        self.lease = None;
         // One that stays behind has no lock, and the next store to be opened sweeps it away.
-        let _ = fs::remove_file(self.folder.join(Uuid::from_u128(self.id).to_string()));
+        bury(&self.folder, Uuid::from_u128(self.id));
     }
 }
 
-/// Whether a holder lives; the file of a dead one is deleted. No name ever comes back, so it cannot be the wrong one.
-pub(super) fn is_alive(folder: &Path, holder: Uuid) -> io::Result<bool> {
-    let path = folder.join(holder.to_string());
-    let file = match OpenOptions::new().read(true).write(true).open(&path) {
+/// Whether a holder's process is there; the files of one that is not are deleted. No name ever comes back, so it cannot
+/// be the wrong one.
+fn is_there(folder: &Path, holder: Uuid) -> io::Result<bool> {
+    let file = match OpenOptions::new().read(true).write(true).open(folder.join(holder.to_string())) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(error) => return Err(error),
     };
     match file.try_lock() {
         Ok(()) => {
-            let _ = fs::remove_file(&path);
+            bury(folder, holder);
             Ok(false)
         }
         Err(TryLockError::WouldBlock) => Ok(true),
         Err(TryLockError::Error(error)) => Err(error),
     }
+}
+
+/// Deletes what a holder left, last the file by whose name it is found.
+fn bury(folder: &Path, holder: Uuid) {
+    let _ = fs::remove_file(beside(folder, holder));
+    let _ = fs::remove_file(folder.join(holder.to_string()));
 }

@@ -18,10 +18,12 @@ mod error;
 mod file;
 mod handle;
 mod holder;
+mod lease;
 mod session;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 mod tests;
+mod waiting;
 
 pub use answer::{Forgetting, Reading, Writing};
 pub use handle::RedbStore;

@@ -13,6 +13,7 @@ use core::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 use std::sync::mpsc::Sender;
 
@@ -22,6 +23,7 @@ use super::{
     super::{Access, Begun, Encode, Session, StoreError, StoreErrorKind},
     answer::{Answer, Reading, Writing, opaque_future},
     error::gone,
+    waiting::Wait,
 };
 use crate::slot::{Slot, SlotKind};
 
@@ -116,7 +118,7 @@ impl Session for RedbSession {
             return Begun::Done(Err(StoreError::new(StoreErrorKind::Missing)));
         }
         let key = (Cow::Owned(slot.node.into()), slot.instance, slot.kind);
-        let (job, answer) = Asked::new(Load { run: Arc::clone(&self.hold.run), key });
+        let (job, answer) = Asked::new(Load { hold: self.hold.clone(), key });
         self.ask(Job::Load(job));
         Begun::Pending(Reading(answer))
     }
@@ -188,6 +190,7 @@ pub(super) struct Open {
     pub(super) run: Arc<str>,
     pub(super) access: Access,
     pub(super) jobs: Sender<Job>,
+    pub(super) wait: Wait,
 }
 
 pub(super) struct Put {
@@ -202,12 +205,15 @@ pub(super) struct Discard {
 }
 
 pub(super) struct Load {
-    pub(super) run: Arc<str>,
+    pub(super) hold: Hold,
     pub(super) key: OwnedKey,
 }
 
 pub(super) struct Forget {
     pub(super) run: Arc<str>,
+    /// Keeps the thread at work until there is an answer.
+    pub(super) _jobs: Sender<Job>,
+    pub(super) wait: Wait,
 }
 
 pub(super) enum Job {
@@ -217,9 +223,35 @@ pub(super) enum Job {
     Load(Asked<Load, Vec<u8>>),
     Forget(Asked<Forget, bool>),
     Release(Hold),
+    Lease(Term),
 }
 
 impl Job {
+    /// The run that it would have, where it waits for one.
+    pub(super) fn wants(&self) -> Option<&str> {
+        match self {
+            Self::Open(asked) => Some(&asked.work.run),
+            Self::Forget(asked) => Some(&asked.work.run),
+            _ => None,
+        }
+    }
+
+    /// Where the run was taken, for how long at most, and the patience of whom it was for; its answer is then still to
+    /// be found.
+    pub(super) fn busy(&mut self) -> Option<(Option<Duration>, &mut Wait)> {
+        fn taken<T>(result: &Option<Result<T, StoreError>>) -> Option<Option<Duration>> {
+            match result.as_ref()?.as_ref().err()?.kind() {
+                StoreErrorKind::Busy { until } => Some(until),
+                _ => None,
+            }
+        }
+        match self {
+            Self::Open(asked) => Some((taken(&asked.result)?, &mut asked.work.wait)),
+            Self::Forget(asked) => Some((taken(&asked.result)?, &mut asked.work.wait)),
+            _ => None,
+        }
+    }
+
     /// Says how it went; what is still to be given back goes to `unreleased`.
     pub(super) fn end(self, failed: Option<&StoreError>, unreleased: &mut Vec<Hold>) {
         match self {
@@ -244,9 +276,25 @@ impl Job {
             Self::Forget(asked) => {
                 asked.end(failed);
             }
+            Self::Lease(term) => term.end(failed),
             Self::Release(hold) if failed.is_some() => unreleased.push(hold),
             Self::Release(_) => {}
         }
+    }
+}
+
+/// A term for the store's lease, for whoever waits on a thread.
+pub(super) struct Term {
+    pub(super) term: Duration,
+    pub(super) result: Option<Result<(), StoreError>>,
+    pub(super) answer: Sender<Result<(), StoreError>>,
+}
+
+impl Term {
+    fn end(self, failed: Option<&StoreError>) {
+        let result = failed.cloned().map_or(self.result, |error| Some(Err(error)));
+        // Whoever asked is waiting.
+        let _ = self.answer.send(result.unwrap_or_else(|| Err(gone())));
     }
 }
 

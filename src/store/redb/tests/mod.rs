@@ -2,6 +2,7 @@
 
 mod errors;
 mod holders;
+mod leases;
 mod runs;
 
 use alloc::{sync::Arc, task::Wake, vec::Vec};
@@ -16,6 +17,7 @@ use std::{
 };
 
 use tempfile::TempDir;
+use uuid::Uuid;
 
 use super::{RedbSession, RedbStore, holder::Holder};
 use crate::{
@@ -101,7 +103,10 @@ pub(super) fn load(session: &mut RedbSession, slot: Slot<'_>) -> Result<Vec<u8>,
 }
 
 pub(super) fn holders(path: &Path) -> usize {
-    fs::read_dir(Holder::folder(&path.canonicalize().unwrap())).unwrap().count()
+    fs::read_dir(Holder::folder(&path.canonicalize().unwrap()))
+        .unwrap()
+        .filter(|entry| Uuid::try_parse(entry.as_ref().unwrap().file_name().to_str().unwrap()).is_ok())
+        .count()
 }
 
 pub(super) fn until(mut condition: impl FnMut() -> bool) {
