@@ -213,7 +213,7 @@ fn on_a_full_disk_a_run_stops_short_and_goes_on_once_there_is_room() {
     };
     // All but room for a few nodes goes to somebody else.
     let filler = disk.path("filler");
-    fs::write(&filler, vec![0; usize::try_from(free()).unwrap() - 3 * BYTES]).unwrap();
+    fs::write(&filler, vec![0; usize::try_from(free()).unwrap() - 5 * BYTES]).unwrap();
     let before = halted(&mut process, &effects);
     fs::remove_file(filler).unwrap();
     let said = process.ask("r");

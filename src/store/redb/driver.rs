@@ -1,7 +1,7 @@
 //! The thread that works on the file.
 
 use alloc::{sync::Arc, vec::Vec};
-use core::time::Duration;
+use core::{mem, time::Duration};
 use std::{
     path::{Path, PathBuf},
     sync::mpsc::{Receiver, RecvTimeoutError},
@@ -16,7 +16,7 @@ use super::{
     error::{denied, failed, foreign, not_opened},
     file::{RUNS, SLOTS, builder, prepare, set_up, sync_folders},
     holder::Holder,
-    session::{Hold, Job},
+    session::{Hold, Job, Put},
     waiting::Queue,
 };
 
@@ -24,6 +24,9 @@ use super::{
 pub(super) const BATCH: usize = 1024;
 /// How soon to try again to give back a run when the file could not be written.
 pub(super) const RELEASE_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long a journal rests before the tables are brought up to date: at rest, all that there is is in one file.
+const REST: Duration = Duration::from_secs(1);
 
 /// What lives on the store's thread.
 pub(super) struct Driver {
@@ -36,6 +39,11 @@ pub(super) struct Driver {
     /// Runs that were given back, but not in the file.
     pub(super) unreleased: Vec<Hold>,
     pub(super) waiting: Queue,
+    /// When to bring the tables up to date if nothing else does.
+    pub(super) rest: Option<Instant>,
+    /// How many writes were waited for.
+    #[cfg(test)]
+    pub(super) syncs: Arc<core::sync::atomic::AtomicU64>,
 }
 
 impl Driver {
@@ -51,25 +59,31 @@ impl Driver {
         }
         // Every process must come to the same name of the folder beside the file, links or not.
         let path = path.canonicalize().map_err(|error| denied(&path, &error))?;
-        let holder = {
-            // A transaction is also what keeps other processes from sweeping the holder away before it has its lock.
-            let write = database.begin_write().map_err(|error| failed(&path, &error.into()))?;
-            let changed = set_up(&write, &path)?;
-            let holder = Holder::new(&path).map_err(|error| denied(&Holder::folder(&path), &error))?;
-            if changed {
-                write.commit().map_err(|error| failed(&path, &error.into()))?;
-            } else {
-                write.abort().map_err(|error| failed(&path, &error.into()))?;
-            }
-            holder
+        // A transaction is also what keeps other processes from sweeping the holder away before it has its lock.
+        let write = database.begin_write().map_err(|error| failed(&path, &error.into()))?;
+        let changed = set_up(&write, &path)?;
+        let mut holder = Holder::new(&path).map_err(|error| denied(&Holder::folder(&path), &error))?;
+        let mut claims = Claims::default();
+        let (changed, ended) = {
+            let batch = Batch::new(&write, &mut holder, &mut claims, Instant::now());
+            let mut batch = batch.map_err(|error| failed(&path, &error))?;
+            batch.sweep().map_err(|error| failed(&path, &error))??;
+            (batch.changed || changed, batch.ended)
         };
+        let written =
+            if changed { write.commit().map_err(Into::into) } else { write.abort().map_err(::redb::Error::from) };
+        written.map_err(|error| failed(&path, &error))?;
+        ended.into_iter().for_each(|ended| holder.bury(ended));
         Ok(Self {
             path,
             holder,
             database: Some(database),
-            claims: Claims::default(),
+            claims,
             unreleased: Vec::new(),
             waiting: Queue::default(),
+            rest: None,
+            #[cfg(test)]
+            syncs: Arc::default(),
         })
     }
 
@@ -78,7 +92,7 @@ impl Driver {
         loop {
             let now = Instant::now();
             let release = now.checked_add(RELEASE_AGAIN).filter(|_| !self.unreleased.is_empty());
-            let first = match [release, self.waiting.next()].into_iter().flatten().min() {
+            let first = match [release, self.waiting.next(), self.rest].into_iter().flatten().min() {
                 Some(at) => inbox.recv_timeout(at.saturating_duration_since(now)),
                 None => inbox.recv().map_err(RecvTimeoutError::from),
             };
@@ -87,7 +101,9 @@ impl Driver {
                 Ok(job) => batch.push(job),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => {
-                    self.serve(batch, Instant::now());
+                    let now = Instant::now();
+                    self.rest = Some(now).filter(|_| !self.holder.journal.is_done());
+                    self.serve(batch, now);
                     return;
                 }
             }
@@ -113,17 +129,61 @@ impl Driver {
         // Reads that no write goes before need not wait for one.
         let reads = batch.iter().take_while(|job| matches!(job, Job::Load(_))).count();
         let mut writes = batch.split_off(reads);
-        for (jobs, work) in [(&mut batch, Self::read as Work), (&mut writes, Self::write as Work)] {
-            if jobs.is_empty() {
-                continue;
+        self.work(batch, Self::read, now);
+        if writes.iter().all(|job| matches!(job, Job::Put(_) | Job::Load(_))) {
+            // A session reads what it has written, so the writes may come first.
+            let reads = writes.extract_if(.., |job| matches!(job, Job::Load(_))).collect();
+            if let Some(writes) = self.append(writes, now) {
+                self.work(writes, Self::write, now);
             }
-            let failure = work(self, jobs, now).err().map(|error| failed(&self.path, &error));
-            for job in jobs.drain(..) {
-                if let Some(job) = self.waiting.admit(job, now) {
-                    job.end(failure.as_ref(), &mut self.unreleased);
-                }
+            self.work(reads, Self::read, now);
+        } else {
+            self.work(writes, Self::write, now);
+        }
+        if self.rest.is_some_and(|rest| rest <= now) {
+            // Nobody waits for it, and where it fails the journal still has it all.
+            let _ = self.write(&mut [], now);
+            self.rest = if self.holder.journal.is_done() { None } else { now.checked_add(REST) };
+        }
+    }
+
+    fn work(&mut self, mut jobs: Vec<Job>, work: Work, now: Instant) {
+        if jobs.is_empty() {
+            return;
+        }
+        let failure = work(self, &mut jobs, now).err().map(|error| failed(&self.path, &error));
+        for job in jobs {
+            if let Some(job) = self.waiting.admit(job, now) {
+                job.end(failure.as_ref(), &mut self.unreleased);
             }
         }
+    }
+
+    /// Saves checkpoints in the journal; what cannot be saved there comes back.
+    fn append(&mut self, jobs: Vec<Job>, now: Instant) -> Option<Vec<Job>> {
+        let puts = || jobs.iter().filter_map(|job| if let Job::Put(asked) = job { Some(&asked.work) } else { None });
+        if jobs.is_empty() {
+            return None;
+        }
+        let journal = &mut self.holder.journal;
+        if !puts().all(|put| self.claims.has(&put.hold)) || !journal.has_room(puts()) {
+            return Some(jobs);
+        }
+        // What failed here is tried in the tables, and whoever asked hears how that went.
+        if !journal.append(puts()).unwrap_or(false) {
+            return Some(jobs);
+        }
+        #[cfg(test)]
+        self.syncs.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
+        for job in jobs {
+            if let Job::Put(asked) = job {
+                journal.lines.push(asked.work);
+                // Whoever no longer waits for it does not want to know.
+                let _ = asked.answer.send(Ok(()));
+            }
+        }
+        self.rest = now.checked_add(REST);
+        None
     }
 
     /// Takes the database out; it is put back only after a success.
@@ -140,37 +200,49 @@ impl Driver {
         let (runs, slots) = (read.open_table(RUNS)?, read.open_table(SLOTS)?);
         for job in jobs {
             if let Job::Load(asked) = job {
-                asked.result = Some(load(&runs, &slots, self.holder.id, &asked.work)?);
+                asked.result = Some(load(&runs, &slots, &self.holder, &asked.work)?);
             }
         }
         self.database = Some(database);
         Ok(())
     }
 
-    /// Does all of `jobs` in one transaction. A job that is refused has changed nothing, so it spoils nothing.
+    /// Does all of `jobs` in one transaction, after what is in the journal. A job that is refused has changed nothing, so it
+    /// spoils nothing.
     pub(super) fn write(&mut self, jobs: &mut [Job], now: Instant) -> Result<(), ::redb::Error> {
+        let lines = mem::take(&mut self.holder.journal.lines);
+        let written = self.commit(&lines, jobs, now);
+        if written.is_err() {
+            self.holder.journal.lines = lines;
+        }
+        written
+    }
+
+    fn commit(&mut self, lines: &[Put], jobs: &mut [Job], now: Instant) -> Result<(), ::redb::Error> {
         let database = self.take_database()?;
+        // Read before the transaction begins: whoever raised it by then has committed when we have our turn.
+        let fence = self.holder.journal.fence_now();
+        let raised = self.holder.journal.raised(&fence);
         let write = database.begin_write()?;
-        let mut batch = Batch {
-            runs: write.open_table(RUNS)?,
-            slots: write.open_table(SLOTS)?,
-            holder: &mut self.holder,
-            now,
-            claims: &mut self.claims,
-            changed: false,
-        };
+        let mut batch = Batch::new(&write, &mut self.holder, &mut self.claims, now)?;
+        batch.catch_up(lines, raised)?;
         for job in jobs {
             batch.apply(job)?;
         }
-        let changed = batch.changed;
+        let (changed, ended) = (batch.changed, mem::take(&mut batch.ended));
         drop(batch);
         // A commit costs a write to the disk, which for instance a run that is busy is not worth.
         if changed {
             write.commit()?;
+            #[cfg(test)]
+            self.syncs.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
         } else {
             write.abort()?;
         }
         self.database = Some(database);
+        self.holder.journal.taken_over(&fence);
+        self.rest = None;
+        ended.into_iter().for_each(|ended| self.holder.bury(ended));
         Ok(())
     }
 }

@@ -14,12 +14,15 @@ use super::{
 };
 
 /// The version of the tables; another one is refused.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
 pub(super) const FORMAT_KEY: &str = "format";
 
 pub(super) const META: TableDefinition<'_, &str, u64> = TableDefinition::new("stroma.meta");
 pub(super) const RUNS: TableDefinition<'_, &str, Record<'_>> = TableDefinition::new("stroma.runs");
 pub(super) const SLOTS: TableDefinition<'_, SlotKey<'_>, &[u8]> = TableDefinition::new("stroma.slots");
+
+/// By holder, the last line of its journal that is in the tables.
+pub(super) const JOURNALS: TableDefinition<'_, u128, u64> = TableDefinition::new("stroma.journals");
 
 /// A run's holder, its fencing token and its ledger.
 pub(super) type Record<'r> = (u128, u64, &'r [u8]);
@@ -56,25 +59,24 @@ pub(super) fn sync_folders(path: &Path) {
     }
 }
 
-/// Checks the version of the tables, or makes them; whether it did.
+/// Checks the version of the tables, or makes them; whether it did. Format 1 had no journals.
 pub(super) fn set_up(write: &WriteTransaction, path: &Path) -> Result<bool, StoreError> {
     let set_up = || -> Result<Option<u64>, ::redb::Error> {
         let mut meta = write.open_table(META)?;
         let found = meta.get(FORMAT_KEY)?.map(|format| format.value());
-        if found.is_none() {
+        if found.is_none_or(|format| format < FORMAT) {
             meta.insert(FORMAT_KEY, FORMAT)?;
-        }
-        if found.is_none_or(|format| format == FORMAT) {
             write.open_table(RUNS)?;
             write.open_table(SLOTS)?;
+            write.open_table(JOURNALS)?;
         }
         Ok(found)
     };
     match set_up().map_err(|error| failed(path, &error))? {
-        None => Ok(true),
         Some(FORMAT) => Ok(false),
-        Some(format) => {
+        Some(format) if format > FORMAT => {
             Err(foreign(path, format_args!("has format {format}, not {FORMAT}: use the program that wrote it")))
         }
+        _ => Ok(true),
     }
 }

@@ -15,8 +15,8 @@ use super::{
     answer::Forgetting,
     driver::Driver,
     error::{gone, unavailable},
+    patience::Wait,
     session::{Asked, Forget, Job, Open, Opening, RedbSession, Term},
-    waiting::Wait,
 };
 use crate::run::RunId;
 
@@ -26,13 +26,15 @@ use crate::run::RunId;
 /// it, at once: the next one to [`open`](Store::open) such a run goes on with it, while a run of a living process is
 /// [`Busy`](StoreErrorKind::Busy).
 ///
-/// All work on the file happens on one thread of the store's own, and writes that come in together are committed
-/// together. The futures wait for its answers and need no particular runtime. A clone is the same store; its thread ends
-/// with the last clone and the last session.
+/// All work on the file happens on one thread of the store's own, and what is saved at the same time is brought to the disk
+/// together: a checkpoint waits for the disk once, however many come with it. The futures wait for its answers and need no
+/// particular runtime. A clone is the same store; its thread ends with the last clone and the last session.
 ///
-/// Beside the file there is a folder `<file>.holders` with one small file for each store that has it open. It belongs to
-/// the store: without it a living holder counts as dead, and loses its runs to whoever opens them next. Both must be on
-/// a file system that has locks, and which all the processes see under the same path.
+/// Beside the file there is a folder `<file>.holders`. Each store that has the file open has a lock there, and a journal
+/// of half a megabyte with the checkpoints that are not in the file yet; a second after the last one they all are. The
+/// folder belongs to the store: without it a living holder counts as dead, and loses its runs, as they are in the file, to
+/// whoever opens them next. Move or copy both, and while no store has them open. Both must be on a file system that has
+/// locks, and which all the processes see under the same path.
 ///
 /// ```no_run
 /// use stroma::RunId;

@@ -23,7 +23,7 @@ use super::{
     super::{Access, Begun, Encode, Session, StoreError, StoreErrorKind},
     answer::{Answer, Reading, Writing, opaque_future},
     error::gone,
-    waiting::Wait,
+    patience::Wait,
 };
 use crate::slot::{Slot, SlotKind};
 

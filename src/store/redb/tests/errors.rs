@@ -11,7 +11,7 @@ use crate::store::{
     redb::{
         RedbStore,
         error::Tail,
-        file::{FORMAT_KEY, META, builder},
+        file::{FORMAT, FORMAT_KEY, META, builder},
     },
 };
 
@@ -68,9 +68,9 @@ fn what_cannot_be_opened_says_why_and_what_to_do() {
 
     let later = builder().create(at("later")).unwrap();
     let write = later.begin_write().unwrap();
-    write.open_table(META).unwrap().insert(FORMAT_KEY, 2).unwrap();
+    write.open_table(META).unwrap().insert(FORMAT_KEY, FORMAT + 1).unwrap();
     write.commit().unwrap();
-    assert!(refused(&at("later")).ends_with("has format 2, not 1: use the program that wrote it"));
+    assert!(refused(&at("later")).ends_with("has format 3, not 2: use the program that wrote it"));
 }
 
 #[test]

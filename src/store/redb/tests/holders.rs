@@ -23,8 +23,9 @@ use crate::store::{
         driver::Driver,
         file::{RUNS, builder},
         holder::Holder,
+        journal::raise_fence,
+        patience::Wait,
         session::{Asked, Job, Open},
-        waiting::Wait,
     },
 };
 
@@ -93,6 +94,12 @@ fn rewrite(path: &Path, run: &str, change: impl FnOnce(u128, u64) -> (u128, u64)
         let (holder, token) = change(holder, token);
         runs.insert(run, (holder, token, &b""[..])).unwrap();
     }
+    for entry in fs::read_dir(Holder::folder(&path.canonicalize().unwrap())).unwrap() {
+        let path = entry.unwrap().path();
+        if let Ok(id) = Uuid::try_parse(path.file_stem().unwrap().to_str().unwrap()) {
+            raise_fence(path.parent().unwrap(), id).unwrap();
+        }
+    }
     write.commit().unwrap();
 }
 
@@ -102,8 +109,8 @@ fn a_session_that_lost_its_run_writes_nothing_and_spoils_nothing() {
     let store = RedbStore::open(&path).unwrap();
     for change in [(|_, token| (1, token)) as fn(u128, u64) -> (u128, u64), |holder, token| (holder, token + 1)] {
         let mut lost = open(&store, "lost").unwrap();
-        let mut kept = open(&store, "kept").unwrap();
         put(&mut lost, output("a"), b"before").unwrap();
+        let mut kept = open(&store, "kept").unwrap();
         rewrite(&path, "lost", change);
         let writes = [
             lost.put(output("a"), Raw(b"after"), b"x"),
@@ -131,6 +138,8 @@ fn a_holder_whose_file_was_taken_away_is_fenced() {
     let first = RedbStore::open(&path).unwrap();
     let mut session = open(&first, "r").unwrap();
     put(&mut session, output("a"), b"1").unwrap();
+    // What is in the folder only is lost with it, so that is to be nothing.
+    drop(open(&first, "another").unwrap());
     fs::remove_dir_all(Holder::folder(&path.canonicalize().unwrap())).unwrap();
     let second = RedbStore::open(&path).unwrap();
     let mut taken = existing(&second, "r").unwrap();

@@ -25,32 +25,32 @@ use crate::store::{
         driver::Driver,
         holder::Holder,
         lease::{TERM_MIN, beside},
+        patience::Wait,
         session::{Asked, Forget, Job, Open},
-        waiting::Wait,
     },
 };
 
-const TERM: Duration = Duration::from_secs(30);
+pub(super) const TERM: Duration = Duration::from_secs(30);
 
 fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
 /// A store whose thread is the test's.
-struct Hand {
-    driver: Driver,
-    jobs: Sender<Job>,
-    inbox: Receiver<Job>,
+pub(super) struct Hand {
+    pub(super) driver: Driver,
+    pub(super) jobs: Sender<Job>,
+    pub(super) inbox: Receiver<Job>,
 }
 
 impl Hand {
-    fn new(path: &Path) -> Self {
+    pub(super) fn new(path: &Path) -> Self {
         let (jobs, inbox) = mpsc::channel();
         Self { driver: Driver::start(path).unwrap(), jobs, inbox }
     }
 
     /// Beats without a thread.
-    fn beat(&self, term: Duration, count: u64) {
+    pub(super) fn beat(&self, term: Duration, count: u64) {
         let holder = &self.driver.holder;
         let term = u64::try_from(term.as_nanos()).unwrap();
         let bytes = [term.to_le_bytes(), count.to_le_bytes()].concat();
@@ -67,7 +67,7 @@ impl Hand {
         (Job::Open(job), answer)
     }
 
-    fn open(&mut self, run: &str, now: Instant) -> Result<RedbSession, StoreError> {
+    pub(super) fn open(&mut self, run: &str, now: Instant) -> Result<RedbSession, StoreError> {
         let (job, answer) = self.asked(run, Duration::ZERO);
         self.driver.serve(vec![job], now);
         came(answer).unwrap()
@@ -85,7 +85,7 @@ fn came<T>(mut answer: Answer<T>) -> Option<Result<T, StoreError>> {
     answer.0.try_recv().ok()
 }
 
-fn result<T, F: Future<Output = Result<T, StoreError>>>(
+pub(super) fn result<T, F: Future<Output = Result<T, StoreError>>>(
     hand: &mut Hand,
     now: Instant,
     begun: Begun<Result<T, StoreError>, F>,
@@ -359,7 +359,11 @@ fn a_run_of_another_store_is_had_when_it_is_given_back() {
     drop(held);
     assert!(wait(opening).is_ok());
     // Dropped in the middle of the wait, it leaves nothing behind.
-    let held = open(&first, "r").unwrap();
+    let mut held = None;
+    until(|| {
+        held = open(&first, "r").ok();
+        held.is_some()
+    });
     drop(second.open(&id("r"), Access::Create));
     drop(second);
     until(|| holders(&path) == 1);

@@ -2,6 +2,7 @@
 
 mod errors;
 mod holders;
+mod journals;
 mod leases;
 mod runs;
 
