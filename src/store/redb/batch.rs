@@ -139,8 +139,10 @@ impl<'t> Batch<'t> {
 
     /// Takes over what this store saved in its journal, before anything that comes after it; where the fence was raised,
     /// finds out which of its runs are still its own.
-    pub(super) fn catch_up(&mut self, lines: &[Put], raised: bool) -> Result<(), ::redb::Error> {
-        for line in lines {
+    pub(super) fn catch_up(&mut self, lines: &[(u64, Put)], raised: bool) -> Result<(), ::redb::Error> {
+        // A transaction that failed may be there all the same, with what came after the lines.
+        let noted = self.journals.get(self.holder.id)?.map_or(0, |noted| noted.value());
+        for (_, line) in lines.iter().filter(|(number, _)| *number > noted) {
             self.save(self.holder.id, &Line::of(line))?;
         }
         if let Some(last) = self.holder.journal.to_note() {
@@ -318,7 +320,7 @@ pub(super) fn load(
     if !is_held(runs, &work.hold.run, holder.id, work.hold.token)? {
         return Ok(Err(fenced()));
     }
-    let in_journal = holder.journal.lines.iter().rev().find_map(|line| {
+    let in_journal = holder.journal.lines.iter().rev().find_map(|(_, line)| {
         let (key, bytes) = line.slot.as_ref()?;
         (line.hold.run == work.hold.run && line.hold.token == work.hold.token && *key == work.key).then_some(bytes)
     });

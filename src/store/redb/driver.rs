@@ -175,13 +175,15 @@ impl Driver {
         }
         #[cfg(test)]
         self.syncs.fetch_add(1, core::sync::atomic::Ordering::Relaxed);
+        let mut puts = Vec::with_capacity(jobs.len());
         for job in jobs {
             if let Job::Put(asked) = job {
-                journal.lines.push(asked.work);
+                puts.push(asked.work);
                 // Whoever no longer waits for it does not want to know.
                 let _ = asked.answer.send(Ok(()));
             }
         }
+        journal.keep(puts);
         self.rest = now.checked_add(REST);
         None
     }
@@ -218,7 +220,7 @@ impl Driver {
         written
     }
 
-    fn commit(&mut self, lines: &[Put], jobs: &mut [Job], now: Instant) -> Result<(), ::redb::Error> {
+    fn commit(&mut self, lines: &[(u64, Put)], jobs: &mut [Job], now: Instant) -> Result<(), ::redb::Error> {
         let database = self.take_database()?;
         // Read before the transaction begins: whoever raised it by then has committed when we have our turn.
         let fence = self.holder.journal.fence_now();

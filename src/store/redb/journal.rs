@@ -82,8 +82,8 @@ pub(super) struct Journal {
     noted: u64,
     /// The fence when our runs were last found to be ours.
     fence: u64,
-    /// What is in the file and not in the tables, in order.
-    pub(super) lines: Vec<Put>,
+    /// What is in the file and not in the tables, with its numbers, in order.
+    pub(super) lines: Vec<(u64, Put)>,
     /// The same for those who find the file without us: as long as there may be a line in it, it has to stay.
     unwritten: bool,
     frames: Vec<u8>,
@@ -144,6 +144,12 @@ impl Journal {
         self.at += self.frames.len();
         self.sound = self.fence_now()? == self.fence;
         Ok(self.sound)
+    }
+
+    /// Keeps what was appended last until it is in the tables.
+    pub(super) fn keep(&mut self, puts: Vec<Put>) {
+        let count = u64::try_from(puts.len()).unwrap_or(u64::MAX);
+        self.lines.extend((self.last.saturating_sub(count)..self.last).map(|before| before + 1).zip(puts));
     }
 
     /// Takes the room, and makes the file's name as durable as its lines are going to be.

@@ -1,8 +1,8 @@
 //! What is refused, and in which words.
 
-use std::{format, fs, path::Path, string::ToString};
+use std::{format, fs, io, path::Path, string::ToString};
 
-use ::redb::Database;
+use ::redb::{Database, DatabaseError, StorageError};
 use tempfile::TempDir;
 
 use super::{folder, holders, kind, open, output, put, until};
@@ -10,7 +10,7 @@ use crate::store::{
     Begun, Encode, EncodeError, Session, StoreErrorKind,
     redb::{
         RedbStore,
-        error::Tail,
+        error::{Tail, denied, failed, not_opened},
         file::{FORMAT, FORMAT_KEY, META, builder},
     },
 };
@@ -88,6 +88,36 @@ fn a_damaged_file_is_an_error() {
         // Of the first bytes there is too little to tell what it was.
         let expected = if len < 9 { StoreErrorKind::Foreign } else { StoreErrorKind::Unavailable };
         assert_eq!(kind, Some(expected), "{len}");
+    }
+}
+
+#[test]
+fn a_failure_of_the_system_has_the_kind_that_says_what_to_do() {
+    let path = Path::new("/runs.redb");
+    for (system, expected) in [
+        (io::ErrorKind::PermissionDenied, StoreErrorKind::Denied),
+        (io::ErrorKind::ReadOnlyFilesystem, StoreErrorKind::Denied),
+        (io::ErrorKind::StorageFull, StoreErrorKind::Exhausted),
+        (io::ErrorKind::QuotaExceeded, StoreErrorKind::Exhausted),
+        (io::ErrorKind::FileTooLarge, StoreErrorKind::Exhausted),
+        (io::ErrorKind::TimedOut, StoreErrorKind::Unavailable),
+    ] {
+        let error = || io::Error::from(system);
+        let opening = DatabaseError::Storage(StorageError::Io(error()));
+        let all = [denied(path, &error()), failed(path, &error().into()), not_opened(path, &opening)];
+        for said in all {
+            assert_eq!(said.kind(), expected);
+            assert!(said.detail().starts_with("`/runs.redb` "), "{said}");
+        }
+    }
+    for (error, expected) in [
+        (DatabaseError::UpgradeRequired(1), StoreErrorKind::Foreign),
+        (DatabaseError::Storage(StorageError::Io(io::ErrorKind::InvalidData.into())), StoreErrorKind::Foreign),
+        (DatabaseError::Storage(StorageError::Io(io::ErrorKind::NotADirectory.into())), StoreErrorKind::Foreign),
+        (DatabaseError::LockProtocolMismatch, StoreErrorKind::Unavailable),
+        (DatabaseError::Storage(StorageError::Corrupted("x".to_string())), StoreErrorKind::Unavailable),
+    ] {
+        assert_eq!(not_opened(path, &error).kind(), expected, "{error}");
     }
 }
 

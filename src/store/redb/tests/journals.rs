@@ -147,6 +147,26 @@ fn a_holder_that_dies_under_the_eyes_of_another_leaves_it_all_it_saved() {
 }
 
 #[test]
+fn a_line_that_got_into_the_tables_although_that_was_said_to_have_failed_does_not_come_back() {
+    let (_folder, path) = folder();
+    let now = Instant::now();
+    let mut hand = Hand::new(&path);
+    let mut session = hand.open("r", now).unwrap();
+    for (instance, noted) in [(0, 1), (1, 1)] {
+        let writing = session.put(Slot { instance, ..output("a") }, Raw(b"1"), b"");
+        assert_eq!(result(&mut hand, now, writing), Ok(()));
+        // The line was taken over, and what it wrote was discarded in the same transaction.
+        let database = builder().open(&path).unwrap();
+        let write = database.begin_write().unwrap();
+        write.open_table(JOURNALS).unwrap().insert(hand.driver.holder.id, noted).unwrap();
+        write.commit().unwrap();
+    }
+    hand.driver.serve(Vec::new(), now + TERM);
+    assert_eq!(in_tables(&path), 1);
+    assert_eq!(hand.open("another", now).unwrap().outputs(), 0);
+}
+
+#[test]
 fn a_raised_fence_sends_the_holder_to_the_tables_and_takes_nothing_from_it() {
     let (_folder, path) = folder();
     let now = Instant::now();
