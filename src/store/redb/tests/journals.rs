@@ -127,6 +127,30 @@ fn what_a_holder_saved_before_it_died_is_in_the_run_and_nothing_else() {
 }
 
 #[test]
+fn lines_that_are_in_the_tables_already_are_not_taken_over_again() {
+    let (_folder, path) = folder();
+    let now = Instant::now();
+    let mut hand = Hand::new(&path);
+    let mut session = hand.open("r", now).unwrap();
+    for instance in 0..2 {
+        let writing = session.put(Slot { instance, ..output("a") }, Raw(b"1"), b"ledger");
+        assert_eq!(result(&mut hand, now, writing), Ok(()));
+    }
+    let writing = session.discard(|slot| slot.instance == 0);
+    assert_eq!(result(&mut hand, now, writing), Ok(()));
+    // Killed here, it would have left the journal with all its lines.
+    let journal = beside(&hand.driver.holder.folder, hand.id());
+    let left = fs::read(&journal).unwrap();
+    drop((session, hand));
+    fs::write(&journal, left).unwrap();
+    let mut hand = Hand::new(&path);
+    assert_eq!(in_tables(&path), 1);
+    assert!(!journal.exists());
+    let session = hand.open("r", now).unwrap();
+    assert!(session.holds(Slot { instance: 1, ..output("a") }) && session.ledger() == b"ledger");
+}
+
+#[test]
 fn a_holder_that_dies_under_the_eyes_of_another_leaves_it_all_it_saved() {
     let (_folder, path) = folder();
     let now = Instant::now();
