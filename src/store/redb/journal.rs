@@ -87,6 +87,9 @@ pub(super) struct Journal {
     /// The same for those who find the file without us: as long as there may be a line in it, it has to stay.
     unwritten: bool,
     frames: Vec<u8>,
+    /// Somebody takes a run at the worst moment.
+    #[cfg(test)]
+    pub(super) raise_in_between: bool,
 }
 
 impl Journal {
@@ -107,6 +110,8 @@ impl Journal {
             lines: Vec::new(),
             unwritten: false,
             frames: Vec::new(),
+            #[cfg(test)]
+            raise_in_between: false,
         })
     }
 
@@ -140,6 +145,10 @@ impl Journal {
         self.unwritten = true;
         self.file.seek(SeekFrom::Start(self.at as u64))?;
         self.file.write_all(&self.frames)?;
+        #[cfg(test)]
+        if let Some(folder) = self.path.parent().filter(|_| self.raise_in_between) {
+            raise_fence(folder, self.holder)?;
+        }
         self.file.sync_data()?;
         self.at += self.frames.len();
         self.sound = self.fence_now()? == self.fence;
