@@ -45,7 +45,7 @@ macro_rules! opaque_future {
 pub(super) use opaque_future;
 
 opaque_future! {
-    /// What a [`RedbSession`] does to save a slot or to discard some.
+    /// What a [`RedbSession`](crate::store::RedbSession) does to save a slot or to discard some.
     ///
     /// ```no_run
     /// # use stroma::store::{Begun, RedbSession, Session, StoreError};
@@ -63,7 +63,7 @@ opaque_future! {
 }
 
 opaque_future! {
-    /// What a [`RedbSession`] does to read a slot.
+    /// What a [`RedbSession`](crate::store::RedbSession) does to read a slot.
     ///
     /// ```no_run
     /// # use stroma::store::{Begun, Session, StoreError};
@@ -82,7 +82,7 @@ opaque_future! {
 }
 
 opaque_future! {
-    /// What [`RedbStore`] does to forget a run.
+    /// What [`RedbStore`](crate::store::RedbStore) does to forget a run.
     ///
     /// ```no_run
     /// # use stroma::store::{Begun, RedbStore, Store, StoreError};

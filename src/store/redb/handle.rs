@@ -9,7 +9,7 @@ use std::{
 };
 
 #[cfg(doc)]
-use super::super::StoreErrorKind;
+use super::super::{Session, StoreErrorKind};
 use super::{
     super::{Access, Begun, Store, StoreError},
     answer::Forgetting,

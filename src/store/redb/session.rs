@@ -30,7 +30,7 @@ use crate::slot::{Slot, SlotKind};
 /// The longest value that redb takes.
 pub(super) const VALUE_MAX: usize = 3 << 30;
 
-/// Exclusive access to one run of a [`RedbStore`]; it does not borrow the store.
+/// Exclusive access to one run of a [`RedbStore`](crate::store::RedbStore); it does not borrow the store.
 ///
 /// Dropping it gives the run back, without waiting for that. A run that has no checkpoint by then leaves no trace.
 ///
@@ -160,7 +160,7 @@ fn encoded(value: &impl Encode) -> Result<Vec<u8>, StoreError> {
 }
 
 opaque_future! {
-    /// What [`RedbStore`] does to open a run.
+    /// What [`RedbStore`](crate::store::RedbStore) does to open a run.
     ///
     /// ```no_run
     /// # use stroma::store::{Access, Begun, RedbSession, RedbStore, Store, StoreError};
