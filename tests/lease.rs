@@ -1,0 +1,358 @@
+//! Two processes and one run: the one that has it is stopped for longer than its lease and then goes on, or is killed.
+//!
+//! The processes are this test binary again. A child opens the store that `STROMA_LEASE_STORE` names; without it the "test"
+//! that is the child has nothing to do. Parent and child wait for each other's lines. The time is real here: what is waited
+//! for is an answer, however long it takes.
+#![cfg(all(unix, feature = "redb", feature = "tokio"))]
+#![allow(clippy::std_instead_of_alloc, reason = "a test is a program with a standard library")]
+
+use core::time::Duration;
+use std::{
+    collections::BTreeMap,
+    env,
+    fs::{self, File, OpenOptions},
+    io::{self, BufRead, BufReader, Write},
+    path::PathBuf,
+    process::{Child, ChildStdin, Command, Stdio, exit},
+    rc::Rc,
+    sync::{Arc, mpsc},
+    thread,
+    time::Instant,
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use stroma::{
+    Cause, Failure, NodeCx, RunId, Runner, node_with,
+    store::{RedbStore, StoreErrorKind},
+};
+use tempfile::TempDir;
+use tokio::{
+    sync::{mpsc as channel, watch},
+    task::{LocalSet, spawn_local},
+};
+
+/// When a child counts as hung. It is a failure, and nothing that a test waits for in the good case.
+const HUNG: Duration = Duration::from_secs(60);
+/// Long against a process that waits for its turn on a busy machine.
+const TERM: Duration = Duration::from_secs(3);
+const NODES: [&str; 3] = ["first", "slow", "last"];
+
+/// The store that two processes share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Redb,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Redb => "redb",
+        }
+    }
+}
+
+// ---- The child ----
+
+fn say(line: &str) {
+    // Not `println!`, which the test harness keeps to itself.
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(format!("\n@{line}\n").as_bytes()).unwrap();
+    stdout.flush().unwrap();
+}
+
+/// What the child's nodes share.
+#[derive(Debug, Clone)]
+struct Role {
+    effects: Arc<File>,
+    released: watch::Receiver<bool>,
+}
+
+#[derive(Debug)]
+struct NoFailure;
+
+impl Failure for NoFailure {}
+
+async fn work(x: u64, cx: NodeCx<'_, Role>) -> Result<u64, NoFailure> {
+    let (role, run) = (cx.context(), cx.run_id().unwrap().to_string());
+    (&*role.effects).write_all(format!("{run} {}\n", cx.node()).as_bytes()).unwrap();
+    if cx.node() == "slow" {
+        say(&format!("{run} is slow"));
+        let mut released = role.released.clone();
+        released.wait_for(|released| *released).await.unwrap();
+    }
+    Ok(x * 10 + 1)
+}
+
+/// Runs what it is told to in this store.
+macro_rules! serve {
+    ($store:expr, $role:expr, $commands:expr) => {{
+        let pipeline = node_with("first", work).then(node_with("slow", work)).then(node_with("last", work));
+        let runner = Rc::new(Runner::new(pipeline).with_store($store).with_context($role).build().unwrap());
+        say("ready");
+        let mut commands: channel::UnboundedReceiver<String> = $commands;
+        let tasks = LocalSet::new();
+        let serve = tasks.run_until(async {
+            while let Some(run) = commands.recv().await {
+                let runner = Rc::clone(&runner);
+                spawn_local(async move {
+                    let said = match runner.run_as(RunId::new(&run).unwrap(), 0_u64).await {
+                        Ok(done) => {
+                            format!("done {} {} {}", done.output, done.report.status, done.report.restored)
+                        }
+                        Err(halted) => match halted.cause {
+                            Cause::Store(error) => match error.kind() {
+                                StoreErrorKind::Busy { until: None } => "busy".to_owned(),
+                                StoreErrorKind::Busy { until: Some(until) } => format!("busy {}", until.as_millis()),
+                                kind => format!("{} {kind:?}", halted.report.status),
+                            },
+                            cause => format!("{cause:?}"),
+                        },
+                    };
+                    say(&format!("{run} {said}"));
+                });
+            }
+        });
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(serve);
+    }};
+}
+
+/// Not a test of its own: what the others start, stop and kill.
+#[test]
+fn child_process() {
+    let Ok(kind) = env::var("STROMA_LEASE_STORE") else { return };
+    let var = |name| env::var(name).unwrap();
+    let time = |name| Duration::from_millis(var(name).parse().unwrap());
+    let effects = OpenOptions::new().create(true).append(true).open(var("STROMA_LEASE_EFFECTS")).unwrap();
+    let (release, released) = watch::channel(false);
+    let (send, commands) = channel::unbounded_channel();
+    // Ends with the parent, so that nothing is left behind in any case.
+    thread::spawn(move || {
+        for line in io::stdin().lock().lines() {
+            match line.unwrap().as_str() {
+                "on" => drop(release.send(true)),
+                command => send.send(command.to_owned()).unwrap(),
+            }
+        }
+        exit(0);
+    });
+    let role = Role { effects: Arc::new(effects), released };
+    let (at, term, patience) = (var("STROMA_LEASE_AT"), time("STROMA_LEASE_TERM"), time("STROMA_LEASE_PATIENCE"));
+    match kind {
+        kind if kind == Kind::Redb.name() => {
+            serve!(RedbStore::open(at).unwrap().with_lease(term).unwrap().wait_for(patience), role, commands);
+        }
+        kind => panic!("no such store: {kind}"),
+    }
+}
+
+// ---- The parent ----
+
+/// A store, and where the processes of one test write down their effects.
+struct Place {
+    folder: TempDir,
+    kind: Kind,
+    /// A path or an address.
+    at: String,
+}
+
+impl Place {
+    fn new(kind: Kind) -> Self {
+        let folder = TempDir::new().unwrap();
+        let at = match kind {
+            Kind::Redb => folder.path().join("runs.redb").to_str().unwrap().to_owned(),
+        };
+        Self { folder, kind, at }
+    }
+
+    fn effects(&self) -> PathBuf {
+        self.folder.path().join("effects")
+    }
+
+    /// How often each node of this run had its effect so far.
+    fn count(&self, run: &str) -> BTreeMap<&'static str, usize> {
+        let text = fs::read_to_string(self.effects()).unwrap_or_default();
+        let count = |node| text.lines().filter(|line| *line == format!("{run} {node}")).count();
+        NODES.into_iter().map(|node| (node, count(node))).collect()
+    }
+
+    fn process(&self, term: Duration, patience: Duration) -> Process {
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["--exact", "child_process", "--nocapture", "--test-threads=1"])
+            .env("STROMA_LEASE_STORE", self.kind.name())
+            .env("STROMA_LEASE_AT", &self.at)
+            .env("STROMA_LEASE_EFFECTS", self.effects())
+            .env("STROMA_LEASE_TERM", term.as_millis().to_string())
+            .env("STROMA_LEASE_PATIENCE", patience.as_millis().to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (send, lines) = mpsc::channel();
+        let stdout = BufReader::new(child.stdout.take().unwrap());
+        thread::spawn(move || {
+            for line in stdout.lines() {
+                if let Some(line) = line.unwrap().strip_prefix('@') {
+                    // The parent may have ended already.
+                    let _ = send.send(line.to_owned());
+                }
+            }
+        });
+        let stdin = child.stdin.take().unwrap();
+        let mut process = Process { child, stdin, lines, heard: Vec::new() };
+        assert_eq!(process.next(), "ready");
+        process
+    }
+}
+
+struct Process {
+    child: Child,
+    stdin: ChildStdin,
+    lines: mpsc::Receiver<String>,
+    heard: Vec<String>,
+}
+
+impl Process {
+    fn tell(&mut self, command: &str) {
+        writeln!(self.stdin, "{command}").unwrap();
+    }
+
+    fn next(&mut self) -> String {
+        let line = self.lines.recv_timeout(HUNG).unwrap_or_else(|error| panic!("{error}: {:?}", self.heard));
+        self.heard.push(line.clone());
+        line
+    }
+
+    /// What it says to this.
+    fn ask(&mut self, run: &str) -> String {
+        self.tell(run);
+        self.next().strip_prefix(&format!("{run} ")).unwrap().to_owned()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    fn quit(mut self) {
+        drop(self.stdin);
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+/// A process that is left at the end of a test is one of a test that failed.
+struct Group(Vec<Process>);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        for process in &mut self.0 {
+            // It ends one that is stopped, too.
+            let _ = process.child.kill();
+            let _ = process.child.wait();
+        }
+    }
+}
+
+/// Between two looks at something that others are to change.
+fn pause() {
+    thread::park_timeout(Duration::from_millis(20));
+}
+
+/// The rest of a term, as it was said.
+fn until(said: &str) -> Option<Duration> {
+    Some(Duration::from_millis(said.strip_prefix("busy ")?.parse().unwrap()))
+}
+
+fn stopped_past_its_term_and_continued(kind: Kind) {
+    let place = Place::new(kind);
+    let mut both = Group(vec![place.process(TERM, Duration::ZERO), place.process(TERM, Duration::ZERO)]);
+    let [first, second] = &mut both.0[..] else { panic!("two") };
+    for run in ["taken", "kept"] {
+        assert_eq!(first.ask(run), "is slow");
+    }
+    second.tell("on");
+
+    // Its node takes longer than the term, and it keeps the run.
+    let start = Instant::now();
+    while start.elapsed() < TERM + TERM / 4 {
+        pause();
+        let said = second.ask("taken");
+        assert!(until(&said).is_some_and(|until| until <= TERM), "{said}");
+    }
+    assert_eq!(place.count("taken"), BTreeMap::from([("first", 1), ("slow", 1), ("last", 0)]));
+
+    // Stopped, it loses what somebody asks for once its term is over, and not before.
+    first.signal(Signal::STOP);
+    let stopped = Instant::now();
+    let mut told = 0;
+    let end = loop {
+        pause();
+        let said = second.ask("taken");
+        let Some(until) = until(&said) else { break said };
+        assert!(until <= TERM, "{said}");
+        assert!(stopped.elapsed() < HUNG);
+        told += 1;
+    };
+    assert!(told > 0);
+    assert_eq!([end, second.next()], ["is slow", "taken done 111 RESUMED 1"]);
+    assert_eq!(place.count("taken"), BTreeMap::from([("first", 1), ("slow", 2), ("last", 1)]));
+
+    // It goes on, in the middle of its nodes, and is refused by the run that it lost, and by no other.
+    first.signal(Signal::CONT);
+    first.tell("on");
+    let mut ends = [first.next(), first.next()];
+    ends.sort();
+    assert_eq!(ends, ["kept done 111 COMPLETED 0", "taken PARTIAL Fenced"]);
+    assert_eq!(place.count("taken"), BTreeMap::from([("first", 1), ("slow", 2), ("last", 1)]));
+    assert_eq!(place.count("kept"), BTreeMap::from([("first", 1), ("slow", 1), ("last", 1)]));
+    // What the other one saved is what both have from now on.
+    for process in [first, second] {
+        for run in ["taken", "kept"] {
+            assert_eq!(process.ask(run), "done 111 RESUMED 3");
+        }
+    }
+    assert_eq!(place.count("taken"), BTreeMap::from([("first", 1), ("slow", 2), ("last", 1)]));
+    both.0.drain(..).for_each(Process::quit);
+}
+
+fn waited_for(kind: Kind) {
+    let place = Place::new(kind);
+    let mut both = Group(vec![place.process(TERM, Duration::ZERO), place.process(TERM, HUNG)]);
+    let [first, second] = &mut both.0[..] else { panic!("two") };
+    assert_eq!(first.ask("r"), "is slow");
+    first.signal(Signal::STOP);
+    second.tell("on");
+    assert_eq!(second.ask("r"), "is slow");
+    assert_eq!(second.next(), "r done 111 RESUMED 1");
+    first.signal(Signal::CONT);
+    first.tell("on");
+    assert_eq!(first.next(), "r PARTIAL Fenced");
+    assert_eq!(place.count("r"), BTreeMap::from([("first", 1), ("slow", 2), ("last", 1)]));
+    both.0.drain(..).for_each(Process::quit);
+}
+
+#[test]
+fn a_process_that_is_stopped_past_its_term_is_fenced_when_it_goes_on() {
+    stopped_past_its_term_and_continued(Kind::Redb);
+}
+
+#[test]
+fn who_waits_has_the_run_of_a_stopped_process_once_its_term_is_over() {
+    waited_for(Kind::Redb);
+}
+
+#[test]
+fn a_killed_process_gives_up_its_runs_at_once_whatever_its_term() {
+    let place = Place::new(Kind::Redb);
+    let hour = Duration::from_secs(3600);
+    let mut both = Group(vec![place.process(hour, Duration::ZERO), place.process(hour, Duration::ZERO)]);
+    let [first, second] = &mut both.0[..] else { panic!("two") };
+    assert_eq!(first.ask("r"), "is slow");
+    second.tell("on");
+    let said = second.ask("r");
+    assert!(until(&said).is_some_and(|until| until > hour - HUNG), "{said}");
+    first.signal(Signal::KILL);
+    first.child.wait().unwrap();
+    assert_eq!(second.ask("r"), "is slow");
+    assert_eq!(second.next(), "r done 111 RESUMED 1");
+    assert_eq!(place.count("r"), BTreeMap::from([("first", 1), ("slow", 2), ("last", 1)]));
+    both.0.remove(1).quit();
+}
