@@ -2,6 +2,8 @@
 
 mod codec;
 mod durable;
+#[cfg(feature = "flash")]
+mod flash;
 #[cfg(feature = "alloc")]
 mod heap;
 mod memory;
@@ -21,6 +23,11 @@ pub use durable::ReplayFault;
 pub use durable::{
     Durability, Durable, Faulted, Held, LoadUnderWay, NoStore, NodeName, Nothing, Open, Persist, SaveUnderWay,
     StoreFault,
+};
+#[cfg(feature = "flash")]
+pub use flash::{
+    FlashBytes, FlashError, FlashFlushing, FlashForgetting, FlashOpening, FlashReading, FlashRoom, FlashSession,
+    FlashStore, FlashWear, FlashWriting,
 };
 #[cfg(feature = "alloc")]
 pub use heap::{HeapSession, HeapStore};
