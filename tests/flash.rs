@@ -10,14 +10,13 @@ use std::{
     convert::Infallible,
     future::Future,
     pin::Pin,
-    task::{Context, Poll, Waker},
 };
 
-use chip::{Chip, ChipError, TEARS, Tear, Waits, Xorshift, wait};
+use chip::{Chip, TEARS, Tear, Xorshift, wait};
 use stroma::{
     RunId, Slot, SlotKind,
     store::{
-        Access, Begun, Encode, EncodeError, FlashError, FlashRoom, FlashSession, FlashStore, Session, Store,
+        Access, Begun, Encode, EncodeError, FlashRoom, FlashStore, Session, Store,
         StoreError, StoreErrorKind,
     },
 };
@@ -124,5 +123,269 @@ fn what_is_put_is_there_after_a_reset() {
         let expected = [(Slot::INPUT, &b"input"[..]), (output("a", 0), b""), (output("a", 1), b"again")];
         let expected = expected.map(|(slot, value)| ((slot.node.to_owned(), slot.instance, slot.kind), value.to_vec()));
         assert_eq!(model, Model { slots: expected.into(), ledger: b"two".to_vec() });
+    }
+}
+
+/// What a program does with a store.
+#[derive(Debug, Clone, Copy)]
+enum Op {
+    /// Takes hold of a run, and lets go of the one that it had.
+    Open(u128),
+    /// Node, instance, and how many bytes of value and ledger.
+    Put(usize, u32, usize, usize),
+    Ledger(usize),
+    /// Of these nodes, all instances from this one on.
+    Discard(u8, u32),
+    Finish,
+    Forget(u128),
+}
+
+use Op::{Discard, Finish, Forget, Ledger, Open, Put};
+
+const NODES: [&str; 4] = ["", "a", "a node with a long name", "b"];
+const RUNS: u128 = 5;
+
+/// What is to be in the flash, and what may be there instead since it was under way.
+#[derive(Default)]
+struct World {
+    runs: BTreeMap<u128, Model>,
+    /// Runs that came to their end, which the store may let go of.
+    finished: Vec<u128>,
+    under_way: Option<(u128, Option<Model>)>,
+    writes: u8,
+    /// Whether all is looked at after each step.
+    careful: bool,
+}
+
+impl World {
+    /// Does one thing after the other until the power fails or the last is done; whether it was.
+    fn play(&mut self, store: &Small<'_>, ops: &[Op]) -> Result<(), StoreError> {
+        let mut session = None;
+        let mut here = 0;
+        for op in ops {
+            self.writes = self.writes.wrapping_add(1);
+            let byte = self.writes;
+            let mut model = self.runs.get(&here).cloned().unwrap_or_default();
+            match *op {
+                Open(run) => {
+                    drop(session.take());
+                    here = run;
+                    let opened = done(store.open(&RunId::from_u128(run), Access::Create))?;
+                    let model = self.runs.entry(run).or_default();
+                    if opened.is_new() {
+                        assert!(model.slots.is_empty() || self.finished.contains(&run), "run {run} is lost");
+                        *model = Model::default();
+                        self.finished.retain(|finished| *finished != run);
+                    }
+                    assert_eq!(opened.ledger(), model.ledger);
+                    session = Some(opened);
+                }
+                Put(node, instance, len, ledger_len) => {
+                    let Some(session) = &mut session else { continue };
+                    let slot = Slot { node: NODES[node], index: node as u16, instance, kind: SlotKind::Output };
+                    let (value, ledger) = (vec![byte; len], vec![byte; ledger_len]);
+                    model.slots.insert((NODES[node].to_owned(), instance, SlotKind::Output), value.clone());
+                    if ledger_len > 0 {
+                        model.ledger.clone_from(&ledger);
+                    }
+                    if model.slots.len() > 4 {
+                        let result = kind(done(session.put(slot, Raw(&value), &ledger)));
+                        assert_eq!(result, Some(StoreErrorKind::Full { room: 4, of: "slots" }));
+                        continue;
+                    }
+                    self.begin(here, Some(model));
+                    done(session.put(slot, Raw(&value), &ledger))?;
+                    self.finished.retain(|finished| *finished != here);
+                }
+                Ledger(len) => {
+                    let Some(session) = &mut session else { continue };
+                    model.ledger = vec![byte; len];
+                    self.begin(here, Some(model.clone()));
+                    done(session.put_ledger(&model.ledger))?;
+                    self.finished.retain(|finished| *finished != here);
+                }
+                Discard(nodes, from) => {
+                    let Some(session) = &mut session else { continue };
+                    let doomed = |node: &str, instance: u32| {
+                        let node = NODES.iter().position(|known| *known == node).unwrap();
+                        nodes >> node & 1 == 1 && instance >= from
+                    };
+                    model.slots.retain(|(node, instance, _), _| !doomed(node, *instance));
+                    self.begin(here, Some(model));
+                    done(session.discard(|slot| doomed(slot.node, slot.instance)))?;
+                    self.finished.retain(|finished| *finished != here);
+                }
+                Finish => {
+                    let Some(session) = &mut session else { continue };
+                    session.finished();
+                    if !model.slots.is_empty() && !self.finished.contains(&here) {
+                        self.finished.push(here);
+                    }
+                    done(Begun::Pending(store.flush()))?;
+                }
+                Forget(run) => {
+                    if run == here {
+                        drop(session.take());
+                    }
+                    self.begin(run, None);
+                    let known = done(store.forget(&RunId::from_u128(run)))?;
+                    let kept = self.runs.get(&run).is_some_and(|model| !model.slots.is_empty());
+                    assert!(known == kept || (kept && self.finished.contains(&run)));
+                }
+            }
+            if let Some((run, after)) = self.under_way.take() {
+                match after {
+                    Some(after) => self.runs.insert(run, after),
+                    None => self.runs.remove(&run),
+                };
+            }
+            if let (Some(session), true) = (&mut session, self.careful) {
+                assert_eq!(look_in(session)?, self.runs.get(&here).cloned().unwrap_or_default(), "after {op:?}");
+            }
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, run: u128, after: Option<Model>) {
+        self.under_way = Some((run, after));
+    }
+
+    /// Compares all that there is with what is to be there, and goes on with what is.
+    fn check(&mut self, store: &Small<'_>, what: &dyn std::fmt::Debug) {
+        let under_way = self.under_way.take();
+        for run in 0..RUNS {
+            let found = look(store, run).unwrap_or_else(|error| panic!("{what:?}: run {run}: {error}"));
+            // A run without slots is none.
+            let is = |model: Option<&Model>| match model.filter(|model| !model.slots.is_empty()) {
+                Some(model) => found.as_ref() == Some(model) || (found.is_none() && self.finished.contains(&run)),
+                None => found.is_none(),
+            };
+            let before = self.runs.get(&run);
+            let after = under_way.as_ref().filter(|(at, _)| *at == run).map(|(_, after)| after.as_ref());
+            assert!(
+                is(before) || after.is_some_and(is),
+                "{what:?}: run {run} is {found:?}, was {before:?}, and was about to be {after:?}"
+            );
+            if found.is_none() || Some(found.as_ref()) != Some(before) {
+                self.finished.retain(|finished| *finished != run);
+            }
+            match found {
+                Some(found) => self.runs.insert(run, found),
+                None => self.runs.remove(&run),
+            };
+        }
+    }
+}
+
+/// Several runs with all that a store is asked for, again and again, so that every page has its turn.
+const SCRIPT: &[Op] = &[
+    Open(0),
+    Put(0, 0, 30, 0),
+    Put(1, 0, 10, 20),
+    Put(2, 0, 0, 21),
+    Open(1),
+    Put(0, 0, 8, 9),
+    Put(1, 1, 40, 0),
+    Ledger(30),
+    Discard(0b0010, 0),
+    Put(3, 0, 11, 0),
+    Open(0),
+    Put(1, 0, 50, 0),
+    Discard(0b1110, 0),
+    Put(3, 0, 60, 0),
+    Finish,
+    Open(2),
+    Put(0, 0, 3, 0),
+    Put(1, 0, 31, 12),
+    Put(1, 1, 31, 13),
+    Put(1, 2, 31, 14),
+    Put(1, 3, 31, 15),
+    Discard(0b0010, 1),
+    Put(2, 0, 15, 0),
+    Forget(1),
+    Open(3),
+    Put(0, 0, 17, 40),
+    Ledger(41),
+    Put(0, 0, 18, 0),
+    Finish,
+    Open(4),
+    Put(0, 0, 5, 5),
+    Finish,
+    Open(2),
+    Discard(0b1111, 0),
+    Put(0, 0, 9, 0),
+    Forget(2),
+];
+
+const PAGES: usize = 5;
+
+#[test]
+fn the_power_fails_at_every_step() {
+    // A flash that has been in use for a while, so that every page is taken.
+    let used = SmallChip::new(PAGES);
+    let mut before = World { careful: true, ..World::default() };
+    {
+        let room = Room::new();
+        let store = start(&room, &used);
+        before.play(&store, SCRIPT).unwrap();
+        before.play(&store, SCRIPT).unwrap();
+    }
+    let image = used.state().bytes.clone();
+    let first = used.state().steps;
+    {
+        let room = Room::new();
+        before.play(&start(&room, &used), SCRIPT).unwrap();
+    }
+    let steps = used.state().steps - first;
+    let erases: Vec<u64> = used.state().erased_at.iter().filter_map(|at| at.checked_sub(first)).collect();
+    assert!(erases.len() > PAGES, "every page has its turn: {}", erases.len());
+    println!("{steps} steps, {} of them erases", erases.len());
+    let mut cuts = 0;
+    for step in 0..steps {
+        let tears: &[Tear] = match erases.contains(&step) {
+            true => &TEARS,
+            false => &[Tear::Front, Tear::Some(step % 3)],
+        };
+        for &tear in tears {
+            let what = (step, tear);
+            let chip = SmallChip::new(PAGES);
+            chip.state().bytes.clone_from(&image);
+            let mut world = World::default();
+            {
+                let room = Room::new();
+                let store = start(&room, &chip);
+                world.check_first(&store);
+                chip.cut(step, tear);
+                if world.play(&store, SCRIPT).is_err() {
+                    cuts += 1;
+                }
+                assert!(chip.state().off, "{what:?}: the power did not fail");
+            }
+            chip.on();
+            let room = Room::new();
+            let store = start(&room, &chip);
+            world.check(&store, &what);
+            // The store is as good as new.
+            if erases.contains(&step) || step % 5 == 0 {
+                let forget: Vec<Op> = (0..RUNS).map(Forget).collect();
+                for ops in [&forget, SCRIPT] {
+                    world.play(&store, ops).unwrap_or_else(|error| panic!("{what:?}: afterwards: {error}"));
+                }
+                world.check(&store, &what);
+            }
+        }
+    }
+    assert!(cuts > steps);
+}
+
+impl World {
+    /// What is there is what is to be there.
+    fn check_first(&mut self, store: &Small<'_>) {
+        for run in 0..RUNS {
+            if let Some(found) = look(store, run).unwrap() {
+                self.finished.push(run);
+                self.runs.insert(run, found);
+            }
+        }
     }
 }

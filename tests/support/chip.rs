@@ -63,6 +63,8 @@ pub(crate) struct State {
     /// How often each operation says that it is not done yet.
     pub(crate) waits: u32,
     pub(crate) steps: u64,
+    /// At which steps a page was erased.
+    pub(crate) erased_at: Vec<u64>,
     pub(crate) erases: Vec<u32>,
     pub(crate) written: u64,
 }
@@ -76,6 +78,7 @@ impl<const PAGE: usize, const WORD: usize> Chip<PAGE, WORD> {
             off: false,
             waits: 0,
             steps: 0,
+            erased_at: Vec::new(),
             erases: vec![0; pages],
             written: 0,
         })))
@@ -195,6 +198,7 @@ impl<const PAGE: usize, const WORD: usize> NorFlash for Chip<PAGE, WORD> {
         for page in from / PAGE..to / PAGE {
             self.wait().await?;
             let state = &mut *self.state();
+            state.erased_at.push(state.steps);
             let cut = state.step();
             let tear = if cut { state.tear } else { Tear::Done };
             state.erases[page] += 1;

@@ -4,16 +4,17 @@ use core::{convert::Infallible, future, future::Future, ops::Range};
 
 use embedded_storage_async::nor_flash::NorFlash;
 use sequential_storage::{
-    Error,
     cache::{Cache, Uncached},
-    map::{MapConfig, MapConfigError, MapStorage},
+    map::{MapConfig, MapStorage},
 };
 
 use super::{
     super::{Access, LEDGER_MAX, StoreError, StoreErrorKind, table},
+    fault::{fault, foreign, lost},
     index::{Finish, Hold, Kept, Label, too_long},
     item::{self, Entry, FIRST, FORMAT, HEAD, HEAD_MAX, Head, KEY, Key, SIGN, STATE, STATE_MIN, State, key},
     nor::Worn,
+    pages::Pages,
     room::{Answer, FlashRoom, Inner, Job, Shape, Task},
 };
 use crate::run::RunId;
@@ -30,8 +31,8 @@ pub enum FlashError {
         /// The bytes of the flash.
         capacity: usize,
     },
-    /// The range has fewer than two pages: one is always kept blank.
-    #[error("the range of the flash has to have two pages or more")]
+    /// The range has fewer than three pages: one is always kept blank, and one is copied when another is full.
+    #[error("the range of the flash has to have three pages or more")]
     Pages,
     /// The flash has longer words than 32 bytes, or pages of fewer than a few words.
     #[error("this kind of flash is not supported: its words are too long or its pages too short")]
@@ -72,13 +73,7 @@ impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> FlashRoom<RUNS, 
         range: Range<u32>,
     ) -> Result<impl Future<Output = Infallible> + use<'r, F, RUNS, SLOTS, BYTES>, FlashError> {
         let shape = Self::shape(&flash, &range)?;
-        let config = MapConfig::try_new(range).map_err(|error| match error {
-            MapConfigError::RangeTooSmall => FlashError::Pages,
-            MapConfigError::StartRangeNotAtPageBoundary | MapConfigError::EndRangeNotAtPageBoundary => {
-                FlashError::Range { page: F::ERASE_SIZE, capacity: flash.capacity() }
-            }
-            MapConfigError::PagesTooSmall | MapConfigError::WordSizeTooLarge => FlashError::Kind,
-        })?;
+        let config = MapConfig::try_new(range).map_err(|_| FlashError::Kind)?;
         {
             let mut inner = self.lock();
             if core::mem::replace(&mut inner.taken, true) {
@@ -100,11 +95,15 @@ impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> FlashRoom<RUNS, 
         if RUNS >= usize::from(u16::MAX) || SLOTS > usize::from(u16::MAX - FIRST) {
             return Err(FlashError::Numbers);
         }
-        if range.start > range.end || range.end as usize > capacity {
+        let whole = |at: u32| (at as usize).is_multiple_of(page);
+        if range.start > range.end || range.end as usize > capacity || !whole(range.start) || !whole(range.end) {
             return Err(FlashError::Range { page, capacity });
         }
         let word = F::WRITE_SIZE.max(F::READ_SIZE);
         let pages = (range.end - range.start) as usize / page;
+        if pages < 3 {
+            return Err(FlashError::Pages);
+        }
         // Of a page, a word at either end is a mark; of an item, the front.
         let room = page.saturating_sub(2 * word + 8_usize.next_multiple_of(word)).min(BYTES) / word * word;
         let item = room.min(usize::from(u16::MAX)).saturating_sub(KEY);
@@ -210,6 +209,8 @@ impl<F: NorFlash, const RUNS: usize, const SLOTS: usize, const BYTES: usize> Wor
     /// Makes the index what is in the flash, if it is not.
     async fn settle(&mut self) -> Result<(), StoreError> {
         if !self.sound {
+            let range = self.map.flash_range();
+            Pages::new(self.map.flash(), &range).mend(&mut self.scratch.0, &mut self.spare).await?;
             self.read_runs().await?;
             self.read_slots().await?;
             self.room.lock().settled();
@@ -234,9 +235,6 @@ impl<F: NorFlash, const RUNS: usize, const SLOTS: usize, const BYTES: usize> Wor
             let mut inner = room.lock();
             let Inner { index, wear, .. } = &mut *inner;
             if key == FORMAT {
-                if item != SIGN {
-                    return Err(foreign("of another version"));
-                }
                 index.format_size = shape.size(item.len()) as u32;
                 continue;
             }
@@ -654,27 +652,4 @@ async fn store<F: NorFlash, const RUNS: usize, const SLOTS: usize, const BYTES: 
     map.store_item_generic::<&[u8]>(scratch, &key, &item).await.map_err(|error| fault(&error))?;
     *sound = true;
     Ok(())
-}
-
-/// The error of a flash, in ours.
-#[cold]
-fn fault<E: core::fmt::Debug>(error: &Error<E>) -> StoreError {
-    match error {
-        Error::Storage { value, .. } => StoreError::with_detail(StoreErrorKind::Unavailable, format_args!("{value:?}")),
-        Error::FullStorage => StoreError::new(StoreErrorKind::Exhausted),
-        Error::BufferTooSmall(len) => foreign(format_args!("it has an item of {len} bytes")),
-        Error::Corrupted { .. } => foreign("the flash is corrupt: erase it"),
-        _ => StoreError::with_detail(StoreErrorKind::Unavailable, "sequential-storage gave up"),
-    }
-}
-
-#[cold]
-fn foreign(words: impl core::fmt::Display) -> StoreError {
-    StoreError::with_detail(StoreErrorKind::Foreign, words)
-}
-
-/// The error of an item that is not what was written.
-#[cold]
-fn lost() -> StoreError {
-    foreign("an item is not what was written")
 }

@@ -1,9 +1,11 @@
 //! Checkpoints in a chip's NOR flash, without a heap.
 
 mod drive;
+mod fault;
 mod index;
 mod item;
 mod nor;
+mod pages;
 mod room;
 
 use core::{
@@ -539,6 +541,9 @@ where
                 return Err(StoreError::new(StoreErrorKind::TooLarge { len, max }));
             }
         };
+        if self.store.room.lock().index.held(self.hold)?.place(slot).is_none() {
+            return Err(StoreError::new(StoreErrorKind::Full { room: SLOTS, of: "slots" }));
+        }
         let asked = self.next()?;
         let ledger_number = if ledger.is_empty() { 0 } else { asked };
         Entry::write(slot, ledger_number, ledger, &mut bytes).ok_or_else(astray)?;

@@ -1,4 +1,5 @@
-//! The flash as sequential-storage is given it: what is done to it is counted, and a page is used only when it is blank.
+//! The flash as sequential-storage is given it: what is done to it is counted, a page is used only when it is blank, and a mark
+//! that the power failed in is one.
 
 use embedded_storage_async::nor_flash::{ErrorType, MultiwriteNorFlash, NorFlash, ReadNorFlash};
 
@@ -47,7 +48,18 @@ impl<F: NorFlash, const RUNS: usize, const SLOTS: usize, const BYTES: usize> Rea
     const READ_SIZE: usize = F::READ_SIZE;
 
     async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), F::Error> {
-        self.flash.read(offset, bytes).await
+        let end = F::ERASE_SIZE - F::READ_SIZE;
+        if offset as usize % F::ERASE_SIZE != end || bytes.len() != F::READ_SIZE {
+            return self.flash.read(offset, bytes).await;
+        }
+        // The last word of a page is the mark that it is full. One that the power failed in counts as made: the page was full,
+        // and not every flash takes a second write of the same word.
+        let mut word = [0; CHUNK];
+        let len = F::WRITE_SIZE.max(F::READ_SIZE).min(CHUNK);
+        let Some(word) = word.get_mut(..len) else { return Ok(()) };
+        self.flash.read(offset - (len - F::READ_SIZE) as u32, word).await?;
+        bytes.fill(if word.iter().all(|byte| *byte == 0xff) { 0xff } else { 0 });
+        Ok(())
     }
 
     fn capacity(&self) -> usize {
