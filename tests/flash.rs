@@ -12,12 +12,13 @@ use std::{
     pin::Pin,
 };
 
-use chip::{Chip, TEARS, Tear, Xorshift, wait};
+use chip::{Chip, TEARS, Tear, wait};
+use proptest::prelude::*;
 use stroma::{
     RunId, Slot, SlotKind,
     store::{
-        Access, Begun, Encode, EncodeError, FlashRoom, FlashStore, Session, Store,
-        StoreError, StoreErrorKind,
+        Access, Begun, Encode, EncodeError, FlashRoom, FlashStore, Session, Store, StoreError,
+        StoreErrorKind,
     },
 };
 
@@ -344,7 +345,8 @@ fn the_power_fails_at_every_step() {
     for step in 0..steps {
         let tears: &[Tear] = match erases.contains(&step) {
             true => &TEARS,
-            false => &[Tear::Front, Tear::Some(step % 3)],
+            false if step % 2 == 0 => &[Tear::Front],
+            false => &[Tear::Some(step % 3)],
         };
         for &tear in tears {
             let what = (step, tear);
@@ -375,7 +377,7 @@ fn the_power_fails_at_every_step() {
             }
         }
     }
-    assert!(cuts > steps);
+    assert!(cuts >= steps);
 }
 
 impl World {
@@ -386,6 +388,74 @@ impl World {
                 self.finished.push(run);
                 self.runs.insert(run, found);
             }
+        }
+    }
+}
+
+fn any_op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        3 => (0..RUNS).prop_map(Open),
+        8 => (0..4_usize, 0..2_u32, 0..50_usize, prop_oneof![Just(0), 1..40_usize]).prop_map(|(a, b, c, d)| Put(a, b, c, d)),
+        2 => (1..60_usize).prop_map(Ledger),
+        2 => (any::<u8>(), 0..2_u32).prop_map(|(nodes, from)| Discard(nodes, from)),
+        2 => Just(Finish),
+        1 => (0..RUNS).prop_map(Forget),
+    ]
+}
+
+fn any_tear() -> impl Strategy<Value = Tear> {
+    prop::sample::select(&TEARS[..])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_schedule_of_anything_and_power_cuts(
+        boots in prop::collection::vec(
+            (prop::collection::vec(any_op(), 1..40), 0..250_u64, any_tear(), prop::option::of((0..6_u64, any_tear()))),
+            1..12,
+        ),
+    ) {
+        let chip = SmallChip::new(PAGES);
+        let mut world = World::default();
+        for (ops, step, tear, again) in boots {
+            {
+                let room = Room::new();
+                let store = start(&room, &chip);
+                chip.cut(step, tear);
+                if let Err(error) = world.play(&store, &ops) {
+                    // Three runs that are not finished leave no room for another.
+                    let full = StoreErrorKind::Full { room: 3, of: "runs" };
+                    prop_assert!(chip.state().off || error.kind() == full, "{error}");
+                    if error.kind() == full {
+                        world.under_way = None;
+                    }
+                }
+            }
+            // It fails again while the first failure is mended.
+            if let Some((step, tear)) = again {
+                chip.on();
+                chip.cut(step, tear);
+                let room = Room::new();
+                let store = start(&room, &chip);
+                for run in 0..RUNS {
+                    let _ = look(&store, run);
+                }
+                // Something is to be written, or nothing would be.
+                if let Some(run) = (0..RUNS).find(|run| world.under_way.as_ref().is_none_or(|(at, _)| at != run)) {
+                    let known = world.runs.get(&run).is_some_and(|model| !model.slots.is_empty());
+                    if known && let Ok(mut session) = done(store.open(&RunId::from_u128(run), Access::Existing)) {
+                        let ledger = session.ledger().to_vec();
+                        if !ledger.is_empty() {
+                            let _ = done(session.put_ledger(&ledger));
+                        }
+                    }
+                }
+            }
+            chip.on();
+            let room = Room::new();
+            world.check(&start(&room, &chip), &"afterwards");
         }
     }
 }
