@@ -123,11 +123,13 @@ pub enum Access {
 /// A future of a store may be dropped at any await point. What it had begun then happens wholly or not at all.
 ///
 /// A store whose driver offers only `async fn` hands the work to a task and waits for its answer, or boxes the future:
-/// the associated types take either.
+/// the associated types take either. Without a heap, it holds one pinned future that does all the work, and whoever waits
+/// polls that: `FlashStore` does.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a store",
     label = "keeps no checkpoints",
-    note = "`HeapStore::new()` and `MemoryStore` keep them in memory, `RedbStore::open(path)` in a file"
+    note = "`HeapStore::new()` and `MemoryStore` keep them in memory, `RedbStore::open(path)` in a file, `FlashStore` in \
+            a chip's flash"
 )]
 pub trait Store {
     /// Exclusive access to one run; dropping it gives the run back.

@@ -83,9 +83,11 @@ impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> FlashRoom<RUNS, 
         }
         let taken = Taken(self);
         Ok(async move {
+            // All of it is moved in here, not the reference alone.
+            let taken = taken;
             let room = taken.0;
             let map = MapStorage::new(Worn::new(flash, room), config, Cache::new_uncached());
-            let work = Work { room, shape, map, sound: false, scratch: Aligned([0; BYTES]), spare: [0; BYTES] };
+            let mut work = Work { room, shape, map, sound: false, scratch: Aligned([0; BYTES]), spare: [0; BYTES] };
             work.go_on().await
         })
     }
@@ -149,7 +151,7 @@ enum With<'b> {
 }
 
 impl<F: NorFlash, const RUNS: usize, const SLOTS: usize, const BYTES: usize> Work<'_, F, RUNS, SLOTS, BYTES> {
-    async fn go_on(mut self) -> Infallible {
+    async fn go_on(&mut self) -> Infallible {
         let room = self.room;
         let mut bytes = [0; BYTES];
         loop {
@@ -291,12 +293,7 @@ impl<F: NorFlash, const RUNS: usize, const SLOTS: usize, const BYTES: usize> Wor
     }
 
     /// Takes hold of a run; its ledger is in `bytes`, of the length that comes back.
-    async fn open(
-        &mut self,
-        run: RunId,
-        access: Access,
-        bytes: &mut [u8; BYTES],
-    ) -> Result<(Hold, usize), StoreError> {
+    async fn open(&mut self, run: RunId, access: Access, bytes: &mut [u8; BYTES]) -> Result<(Hold, usize), StoreError> {
         let (begun, generation) = {
             let mut inner = self.room.lock();
             let index = &mut inner.index;
@@ -611,9 +608,7 @@ impl<F: NorFlash, const RUNS: usize, const SLOTS: usize, const BYTES: usize> Wor
             record.cells.iter().enumerate().map(move |(place, cell)| (at, place, cell, holds_ledger))
         });
         cells
-            .filter(|(_, place, cell, ledger)| {
-                cell.kept == Kept::Gone && cell.size > least && *ledger != Some(*place)
-            })
+            .filter(|(_, place, cell, ledger)| cell.kept == Kept::Gone && cell.size > least && *ledger != Some(*place))
             .max_by_key(|(_, _, cell, _)| cell.size)
             .map(|(at, place, _, _)| (at, place))
     }

@@ -268,9 +268,8 @@ impl<const RUNS: usize, const SLOTS: usize> Index<RUNS, SLOTS> {
 
     /// The place for a run that begins: a free one, else that of the run that came to its end longest ago.
     pub(super) fn vacancy(&self) -> Option<usize> {
-        let free = |record: &Record<SLOTS>| {
-            !record.held && (record.run.is_none() || (record.is_empty() && !record.excess))
-        };
+        let free =
+            |record: &Record<SLOTS>| !record.held && (record.run.is_none() || (record.is_empty() && !record.excess));
         self.records.iter().position(free).or_else(|| self.oldest())
     }
 

@@ -257,7 +257,7 @@ where
             let inner = room.lock();
             let goes_on = match (&self.ask, &inner.desk.stage) {
                 (Ask::Wanted(_), Stage::Free) | (Ask::Posted(_), Stage::Answered(_)) => true,
-                (Ask::Posted(_), Stage::Posted(_)) if driven => {
+                (Ask::Posted(_), Stage::Posted(_)) if driven && !inner.finishing => {
                     drop(inner);
                     let words = "the driver is that of another room";
                     return Poll::Ready(Err(StoreError::with_detail(StoreErrorKind::Unavailable, words)));
@@ -373,7 +373,8 @@ where
     }
 }
 
-impl<D, const RUNS: usize, const SLOTS: usize, const BYTES: usize> fmt::Debug for FlashOpening<'_, D, RUNS, SLOTS, BYTES>
+impl<D, const RUNS: usize, const SLOTS: usize, const BYTES: usize> fmt::Debug
+    for FlashOpening<'_, D, RUNS, SLOTS, BYTES>
 where
     D: Future<Output = Infallible> + Unpin,
 {
@@ -407,7 +408,8 @@ where
     }
 }
 
-impl<D, const RUNS: usize, const SLOTS: usize, const BYTES: usize> fmt::Debug for FlashWriting<'_, D, RUNS, SLOTS, BYTES>
+impl<D, const RUNS: usize, const SLOTS: usize, const BYTES: usize> fmt::Debug
+    for FlashWriting<'_, D, RUNS, SLOTS, BYTES>
 where
     D: Future<Output = Infallible> + Unpin,
 {
@@ -440,7 +442,8 @@ where
     }
 }
 
-impl<D, const RUNS: usize, const SLOTS: usize, const BYTES: usize> fmt::Debug for FlashReading<'_, D, RUNS, SLOTS, BYTES>
+impl<D, const RUNS: usize, const SLOTS: usize, const BYTES: usize> fmt::Debug
+    for FlashReading<'_, D, RUNS, SLOTS, BYTES>
 where
     D: Future<Output = Infallible> + Unpin,
 {
@@ -604,7 +607,8 @@ where
     }
 }
 
-impl<D, const RUNS: usize, const SLOTS: usize, const BYTES: usize> fmt::Debug for FlashSession<'_, D, RUNS, SLOTS, BYTES>
+impl<D, const RUNS: usize, const SLOTS: usize, const BYTES: usize> fmt::Debug
+    for FlashSession<'_, D, RUNS, SLOTS, BYTES>
 where
     D: Future<Output = Infallible> + Unpin,
 {

@@ -184,7 +184,7 @@ impl<'f, F: NorFlash> Pages<'f, F> {
         let most = word + 8_usize.next_multiple_of(word) + (size_of::<Key>() + SIGN.len()).next_multiple_of(word);
         match last {
             None => Ok(()),
-            Some((0, at)) if at < most => self.erase(0).await,
+            Some((0, at)) if at < most && self.item(0, 0, scratch).await?.is_none() => self.erase(0).await,
             Some(_) => Err(foreign("something else is there: erase it first")),
         }
     }
@@ -243,12 +243,7 @@ impl<'f, F: NorFlash> Pages<'f, F> {
     }
 
     /// The newest item of a page with this key.
-    async fn find<'b>(
-        &mut self,
-        page: usize,
-        key: Key,
-        scratch: &'b mut [u8],
-    ) -> Result<Option<&'b [u8]>, StoreError> {
+    async fn find<'b>(&mut self, page: usize, key: Key, scratch: &'b mut [u8]) -> Result<Option<&'b [u8]>, StoreError> {
         self.map(page)?.fetch_item::<&[u8]>(scratch, &key).await.map_err(|error| fault(&error))
     }
 

@@ -43,6 +43,7 @@ impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> FlashRoom<RUNS, 
                 taken: false,
                 shape: Shape { word: 1, pages: 0, page: 0, item: 0 },
                 index: Index::EMPTY,
+                finishing: false,
                 desk: Desk::EMPTY,
                 contended: false,
                 recent: None,
@@ -89,6 +90,8 @@ pub(super) struct Inner<const RUNS: usize, const SLOTS: usize, const BYTES: usiz
     pub(super) taken: bool,
     pub(super) shape: Shape,
     pub(super) index: Index<RUNS, SLOTS>,
+    /// The driver is noting that a run came to its end, and takes what is on the desk after that.
+    pub(super) finishing: bool,
     pub(super) desk: Desk<BYTES>,
     /// Somebody found the driver at work for another thread, and is to be woken when that one lets go of it.
     pub(super) contended: bool,
@@ -105,6 +108,7 @@ impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> Inner<RUNS, SLOT
     pub(super) fn begin(&mut self, shape: Shape) {
         self.shape = shape;
         self.desk.stage = Stage::Free;
+        self.finishing = false;
         self.index.release_all();
         (self.index.generation, self.index.clock) = (0, 0);
         self.wear = FlashWear { pages: shape.pages as u32, ..FlashWear::NONE };
@@ -153,6 +157,7 @@ impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> Inner<RUNS, SLOT
 
     /// What the driver is to do next; the bytes of a job are copied into `bytes`.
     pub(super) fn next(&mut self, bytes: &mut [u8]) -> Poll<Task> {
+        self.finishing = false;
         match core::mem::replace(&mut self.desk.stage, Stage::Working { orphan: false }) {
             Stage::Posted(job) => {
                 let len = self.desk.len;
@@ -163,7 +168,9 @@ impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> Inner<RUNS, SLOT
             }
             stage => {
                 self.desk.stage = stage;
-                self.due().map_or(Poll::Pending, |at| Poll::Ready(Task::Finish(at)))
+                let due = self.due();
+                self.finishing = due.is_some();
+                due.map_or(Poll::Pending, |at| Poll::Ready(Task::Finish(at)))
             }
         }
     }
@@ -241,22 +248,44 @@ pub(super) enum Stage {
 }
 
 pub(super) enum Job {
-    Open { run: RunId, access: Access },
-    Forget { run: RunId },
+    Open {
+        run: RunId,
+        access: Access,
+    },
+    Forget {
+        run: RunId,
+    },
     /// The bytes are an entry, whose value stands at the end.
-    Put { hold: Hold, label: Label, asked: u32, ledger_number: u32 },
+    Put {
+        hold: Hold,
+        label: Label,
+        asked: u32,
+        ledger_number: u32,
+    },
     /// The bytes are the ledger.
-    Ledger { hold: Hold, number: u32 },
+    Ledger {
+        hold: Hold,
+        number: u32,
+    },
     /// The bytes have a bit for each place that is to go.
-    Discard { hold: Hold, asked: u32 },
-    Load { hold: Hold, label: Label },
+    Discard {
+        hold: Hold,
+        asked: u32,
+    },
+    Load {
+        hold: Hold,
+        label: Label,
+    },
     /// Nothing more than what has to be noted anyway.
     Flush,
 }
 
 /// What the driver has to do.
 pub(super) enum Task {
-    Job { job: Job, len: usize },
+    Job {
+        job: Job,
+        len: usize,
+    },
     /// To note that the run at this position came to its end.
     Finish(usize),
 }
