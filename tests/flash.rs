@@ -28,13 +28,18 @@ use stroma::{
 };
 
 /// The driver of a chip, in a box.
-type Driver<'r> = Pin<Box<dyn Future<Output = Infallible> + Send + 'r>>;
-type Small<'r> = FlashStore<'r, Driver<'r>, 3, 4, 160>;
+type Driver = Pin<Box<dyn Future<Output = Infallible> + Send>>;
+type Small = FlashStore<Driver, 3, 4, 160>;
 type Room = FlashRoom<3, 4, 160>;
 type SmallChip = Chip<512, 4>;
 
+/// The memory of a store is a `static`; here there are many, one after the other.
+fn leaked<T>(room: T) -> &'static T {
+    Box::leak(Box::new(room))
+}
+
 /// The store of a chip, as it is after a reset.
-fn start<'r>(room: &'r Room, chip: &SmallChip) -> Small<'r> {
+fn start(room: &'static Room, chip: &SmallChip) -> Small {
     let end = chip.state().bytes.len() as u32;
     FlashStore::new(room, Box::pin(room.driver(chip.clone(), 0..end).unwrap()))
 }
@@ -109,8 +114,8 @@ fn look_in<S: Session>(session: &mut S) -> Result<Model, StoreError> {
 fn what_is_put_is_there_after_a_reset() {
     let chip = SmallChip::new(8);
     {
-        let room = Room::new();
-        let store = start(&room, &chip);
+        let room = leaked(Room::new());
+        let store = start(room, &chip);
         assert_eq!(look(&store, 1), Ok(None));
         let mut session = done(store.open(&RunId::from_u128(1), Access::Create)).unwrap();
         assert!(session.is_new() && session.ledger().is_empty());
@@ -126,8 +131,8 @@ fn what_is_put_is_there_after_a_reset() {
         assert_eq!(kind(done(store.forget(&RunId::from_u128(1)))), Some(StoreErrorKind::Busy { until: None }));
     }
     for _ in 0..2 {
-        let room = Room::new();
-        let store = start(&room, &chip);
+        let room = leaked(Room::new());
+        let store = start(room, &chip);
         let model = look(&store, 1).unwrap().unwrap();
         let expected = [(Slot::INPUT, &b"input"[..]), (output("a", 0), b""), (output("a", 1), b"again")];
         let expected = expected.map(|(slot, value)| ((slot.node.to_owned(), slot.instance, slot.kind), value.to_vec()));
@@ -168,7 +173,7 @@ struct World {
 
 impl World {
     /// Does one thing after the other until the power fails or the last is done; whether it was.
-    fn play(&mut self, store: &Small<'_>, ops: &[Op]) -> Result<(), StoreError> {
+    fn play(&mut self, store: &Small, ops: &[Op]) -> Result<(), StoreError> {
         let mut session = None;
         let mut here = 0;
         for op in ops {
@@ -264,7 +269,7 @@ impl World {
     }
 
     /// Compares all that there is with what is to be there, and goes on with what is.
-    fn check(&mut self, store: &Small<'_>, what: &dyn std::fmt::Debug) {
+    fn check(&mut self, store: &Small, what: &dyn std::fmt::Debug) {
         let under_way = self.under_way.take();
         for run in 0..RUNS {
             let found = look(store, run).unwrap_or_else(|error| panic!("{what:?}: run {run}: {error}"));
@@ -338,16 +343,16 @@ fn the_power_fails_at_every_step() {
     let used = SmallChip::new(PAGES);
     let mut before = World { careful: true, ..World::default() };
     {
-        let room = Room::new();
-        let store = start(&room, &used);
+        let room = leaked(Room::new());
+        let store = start(room, &used);
         before.play(&store, SCRIPT).unwrap();
         before.play(&store, SCRIPT).unwrap();
     }
     let image = used.state().bytes.clone();
     let first = used.state().steps;
     {
-        let room = Room::new();
-        before.play(&start(&room, &used), SCRIPT).unwrap();
+        let room = leaked(Room::new());
+        before.play(&start(room, &used), SCRIPT).unwrap();
     }
     let steps = used.state().steps - first;
     let erases: Vec<u64> = used.state().erased_at.iter().filter_map(|at| at.checked_sub(first)).collect();
@@ -366,8 +371,8 @@ fn the_power_fails_at_every_step() {
             chip.state().bytes.clone_from(&image);
             let mut world = World::default();
             {
-                let room = Room::new();
-                let store = start(&room, &chip);
+                let room = leaked(Room::new());
+                let store = start(room, &chip);
                 world.check_first(&store);
                 chip.cut(step, tear);
                 if world.play(&store, SCRIPT).is_err() {
@@ -376,8 +381,8 @@ fn the_power_fails_at_every_step() {
                 assert!(chip.state().off, "{what:?}: the power did not fail");
             }
             chip.on();
-            let room = Room::new();
-            let store = start(&room, &chip);
+            let room = leaked(Room::new());
+            let store = start(room, &chip);
             world.check(&store, &what);
             // The store is as good as new.
             if erases.contains(&step) || step % 5 == 0 {
@@ -394,7 +399,7 @@ fn the_power_fails_at_every_step() {
 
 impl World {
     /// What is there is what is to be there.
-    fn check_first(&mut self, store: &Small<'_>) {
+    fn check_first(&mut self, store: &Small) {
         for run in 0..RUNS {
             if let Some(found) = look(store, run).unwrap() {
                 self.finished.push(run);
@@ -433,8 +438,8 @@ proptest! {
         let mut world = World::default();
         for (ops, step, tear, again) in boots {
             {
-                let room = Room::new();
-                let store = start(&room, &chip);
+                let room = leaked(Room::new());
+                let store = start(room, &chip);
                 chip.cut(step, tear);
                 if let Err(error) = world.play(&store, &ops) {
                     // Three runs that are not finished leave no room for another.
@@ -449,8 +454,8 @@ proptest! {
             if let Some((step, tear)) = again {
                 chip.on();
                 chip.cut(step, tear);
-                let room = Room::new();
-                let store = start(&room, &chip);
+                let room = leaked(Room::new());
+                let store = start(room, &chip);
                 for run in 0..RUNS {
                     let _ = look(&store, run);
                 }
@@ -466,8 +471,8 @@ proptest! {
                 }
             }
             chip.on();
-            let room = Room::new();
-            world.check(&start(&room, &chip), &"afterwards");
+            let room = leaked(Room::new());
+            world.check(&start(room, &chip), &"afterwards");
         }
     }
 }
@@ -515,7 +520,7 @@ macro_rules! runner {
 
 type Wide = FlashRoom<3, 6, 256>;
 
-fn start_wide<'r>(room: &'r Wide, chip: &Chip<1024, 4>) -> FlashStore<'r, Driver<'r>, 3, 6, 256> {
+fn start_wide(room: &'static Wide, chip: &Chip<1024, 4>) -> FlashStore<Driver, 3, 6, 256> {
     let end = chip.state().bytes.len() as u32;
     FlashStore::new(room, Box::pin(room.driver(chip.clone(), 0..end).unwrap()))
 }
@@ -533,8 +538,8 @@ fn a_pipeline_goes_on_after_a_power_cut_at_every_step() {
         let used = Chip::<1024, 4>::waiting(5, waits);
         let calls = Arc::new(Calls::default());
         {
-            let room = Wide::new();
-            let runner = runner!(start_wide(&room, &used), &calls);
+            let room = leaked(Wide::new());
+            let runner = runner!(start_wide(room, &used), &calls);
             for run in 100..100 + before {
                 wait(runner.run_as(RunId::from_u128(run), 1)).unwrap();
             }
@@ -548,15 +553,15 @@ fn a_pipeline_goes_on_after_a_power_cut_at_every_step() {
             let calls = Arc::new(Calls::default());
             let run = RunId::from_u128(1);
             let first = {
-                let room = Wide::new();
-                let runner = runner!(start_wide(&room, &chip), &calls);
+                let room = leaked(Wide::new());
+                let runner = runner!(start_wide(room, &chip), &calls);
                 chip.cut(step, TEARS[step as usize % TEARS.len()]);
                 wait(runner.run_as(run, 1))
             };
             let cut = chip.state().off;
             chip.on();
-            let room = Wide::new();
-            let store = start_wide(&room, &chip);
+            let room = leaked(Wide::new());
+            let store = start_wide(room, &chip);
             let saved = saved(&store, 1);
             match &first {
                 Ok(done) => assert_eq!(done.output, 11),
@@ -594,8 +599,8 @@ fn a_run_that_is_dropped_at_any_point_is_gone_on_with_by_the_same_store() {
     loop {
         let chip = Chip::<1024, 4>::waiting(5, 3);
         let calls = Arc::new(Calls::default());
-        let room = Wide::new();
-        let store = start_wide(&room, &chip);
+        let room = leaked(Wide::new());
+        let store = start_wide(room, &chip);
         let runner = runner!(&store, &calls);
         let run = RunId::from_u128(1);
         {
@@ -644,8 +649,8 @@ async fn runs_of_one_flash_are_spawned() {
 #[test]
 fn several_writes_of_a_run_are_under_way_at_once() {
     let chip = SmallChip::waiting(PAGES, 2);
-    let room = Room::new();
-    let store = start(&room, &chip);
+    let room = leaked(Room::new());
+    let store = start(room, &chip);
     let run = RunId::from_u128(1);
     let mut session = done(store.open(&run, Access::Create)).unwrap();
     let pending = |begun| match begun {
@@ -667,15 +672,15 @@ fn several_writes_of_a_run_are_under_way_at_once() {
     assert!(model.slots.into_iter().eq(slots.map(|(node, v)| ((node.to_owned(), 0, SlotKind::Output), v.to_vec()))));
     drop(session);
     drop(store);
-    let room = Room::new();
-    assert_eq!(look(&start(&room, &chip), 1).unwrap().unwrap().ledger, b"second");
+    let room = leaked(Room::new());
+    assert_eq!(look(&start(room, &chip), 1).unwrap().unwrap().ledger, b"second");
 }
 
 #[test]
 fn a_ledger_stays_when_the_checkpoint_it_came_with_goes() {
     let chip = SmallChip::new(PAGES);
-    let room = Room::new();
-    let store = start(&room, &chip);
+    let room = leaked(Room::new());
+    let store = start(room, &chip);
     let mut session = done(store.open(&RunId::from_u128(1), Access::Create)).unwrap();
     done(session.put(Slot::INPUT, Raw(b"i"), &[])).unwrap();
     done(session.put(output("a", 0), Raw(b"a"), b"ledger")).unwrap();
@@ -686,16 +691,16 @@ fn a_ledger_stays_when_the_checkpoint_it_came_with_goes() {
     }
     drop(session);
     drop(store);
-    let room = Room::new();
-    let found = look(&start(&room, &chip), 1).unwrap().unwrap();
+    let room = leaked(Room::new());
+    let found = look(&start(room, &chip), 1).unwrap().unwrap();
     assert_eq!((found.ledger, found.slots.len()), (b"ledger".to_vec(), 4));
 }
 
 #[test]
 fn a_write_of_an_earlier_session_is_refused() {
     let chip = SmallChip::new(PAGES);
-    let room = Room::new();
-    let store = start(&room, &chip);
+    let room = leaked(Room::new());
+    let store = start(room, &chip);
     let run = RunId::from_u128(1);
     let mut session = done(store.open(&run, Access::Create)).unwrap();
     done(session.put(Slot::INPUT, Raw(b"i"), &[])).unwrap();
@@ -709,8 +714,8 @@ fn a_write_of_an_earlier_session_is_refused() {
 #[test]
 fn whoever_is_dropped_leaves_nobody_waiting() {
     let chip = SmallChip::waiting(PAGES, 3);
-    let room = Room::new();
-    let store = start(&room, &chip);
+    let room = leaked(Room::new());
+    let store = start(room, &chip);
     let mut one = Box::pin(async { done_async(store.open(&RunId::from_u128(1), Access::Create)).await.map(drop) });
     let mut two = Box::pin(async { done_async(store.open(&RunId::from_u128(2), Access::Create)).await.map(drop) });
     let bells = [(); 2].map(|()| Arc::new(Bell::default()));
@@ -745,16 +750,16 @@ where
 fn what_is_finished_makes_room_after_a_reset_too() {
     let chip = SmallChip::waiting(PAGES, 1);
     for run in 0..9_u128 {
-        let room = Room::new();
-        let store = start(&room, &chip);
+        let room = leaked(Room::new());
+        let store = start(room, &chip);
         let mut session = done(store.open(&RunId::from_u128(run), Access::Create)).unwrap();
         done(session.put(Slot::INPUT, Raw(&[run as u8]), &[])).unwrap();
         session.finished();
         drop(session);
         wait(store.flush()).unwrap();
     }
-    let room = Room::new();
-    let store = start(&room, &chip);
+    let room = leaked(Room::new());
+    let store = start(room, &chip);
     let kept: Vec<bool> = (0..9).map(|run| look(&store, run).unwrap().is_some()).collect();
     assert_eq!(kept, [false, false, false, false, false, false, true, true, true]);
     // Those that are not finished stay.
@@ -774,8 +779,8 @@ fn what_is_finished_makes_room_after_a_reset_too() {
 fn a_flash_that_is_full_says_so_and_takes_more_when_a_run_is_forgotten() {
     // Three pages are room for one run of long checkpoints.
     let chip = SmallChip::new(3);
-    let room = Room::new();
-    let store = start(&room, &chip);
+    let room = leaked(Room::new());
+    let store = start(room, &chip);
     let mut one = done(store.open(&RunId::from_u128(1), Access::Create)).unwrap();
     let mut two = done(store.open(&RunId::from_u128(2), Access::Create)).unwrap();
     let value = [7; 120];
@@ -811,8 +816,8 @@ fn a_flash_that_is_full_says_so_and_takes_more_when_a_run_is_forgotten() {
 #[test]
 fn sizes_are_named_where_something_does_not_fit() {
     let chip = SmallChip::new(PAGES);
-    let room = Room::new();
-    let store = start(&room, &chip);
+    let room = leaked(Room::new());
+    let store = start(room, &chip);
     let mut session = done(store.open(&RunId::from_u128(1), Access::Create)).unwrap();
     let max = 160 - 4 - 22 - 1;
     let too_large = Some(StoreErrorKind::TooLarge { len: max + 1, max });
@@ -839,14 +844,14 @@ fn sizes_are_named_where_something_does_not_fit() {
 
 #[test]
 fn a_range_that_cannot_be_a_store_is_refused() {
-    let room = Room::new();
+    let room = leaked(Room::new());
     let refused = |range| room.driver(SmallChip::new(8), range).err();
     let range = FlashError::Range { page: 512, capacity: 4096 };
     assert_eq!(refused(0..4608), Some(range));
     assert_eq!(refused(100..4096), Some(range));
     assert_eq!(refused(0..4000), Some(range));
     assert_eq!(refused(1024..2048), Some(FlashError::Pages));
-    let short = FlashRoom::<1, 1, 64>::new();
+    let short = leaked(FlashRoom::<1, 1, 64>::new());
     let bytes = FlashError::Bytes { bytes: 60, min: 73 };
     assert_eq!(short.driver(SmallChip::new(8), 0..4096).err(), Some(bytes));
     let driver = room.driver(SmallChip::new(8), 512..4096);
@@ -860,8 +865,8 @@ fn a_range_that_cannot_be_a_store_is_refused() {
 fn what_is_not_ours_is_left_alone() {
     let foreign = |chip: &SmallChip| {
         let before = chip.state().bytes.clone();
-        let room = Room::new();
-        let store = start(&room, chip);
+        let room = leaked(Room::new());
+        let store = start(room, chip);
         for _ in 0..2 {
             let opened = kind(done(store.open(&RunId::from_u128(1), Access::Create)));
             assert_eq!(opened, Some(StoreErrorKind::Foreign));
@@ -892,8 +897,8 @@ fn what_is_not_ours_is_left_alone() {
     // A store of more runs than there is room for.
     let chip = SmallChip::new(8);
     {
-        let room = FlashRoom::<4, 4, 160>::new();
-        let store = FlashStore::new(&room, Box::pin(room.driver(chip.clone(), 0..4096).unwrap()));
+        let room = leaked(FlashRoom::<4, 4, 160>::new());
+        let store = FlashStore::new(room, Box::pin(room.driver(chip.clone(), 0..4096).unwrap()));
         for run in 0..4_u128 {
             let mut session = done(store.open(&RunId::from_u128(run), Access::Create)).unwrap();
             done(session.put(Slot::INPUT, Raw(b"i"), &[])).unwrap();
@@ -901,17 +906,17 @@ fn what_is_not_ours_is_left_alone() {
     }
     foreign(&chip);
     // Not even pinned to the right room.
-    let (room, other) = (Room::new(), Room::new());
-    let store = FlashStore::new(&room, Box::pin(other.driver(SmallChip::new(8), 0..4096).unwrap()));
+    let (room, other) = (leaked(Room::new()), leaked(Room::new()));
+    let store = FlashStore::new(room, Box::pin(other.driver(SmallChip::new(8), 0..4096).unwrap()));
     let refused = done(store.open(&RunId::from_u128(1), Access::Create)).err().unwrap();
     assert_eq!((refused.kind(), refused.detail()), (StoreErrorKind::Unavailable, "the driver is that of another room"));
 }
 
 #[test]
 fn ids_of_any_bytes_reach_nobody_elses_data() {
-    let room = FlashRoom::<8, 8, 256>::new();
+    let room = leaked(FlashRoom::<8, 8, 256>::new());
     let chip = SmallChip::new(24);
-    let store = FlashStore::new(&room, Box::pin(room.driver(chip, 0..24 * 512).unwrap()));
+    let store = FlashStore::new(room, Box::pin(room.driver(chip, 0..24 * 512).unwrap()));
     let long = "ä".repeat(32);
     let uuid = RunId::from_u128(7).to_string();
     let ids = ["a", "a*", "a:b", "[a]", " a", &long, &long[..62], &uuid];
@@ -937,8 +942,8 @@ fn ids_of_any_bytes_reach_nobody_elses_data() {
 #[test]
 fn a_checkpoint_is_one_item_and_wear_is_counted() {
     let chip = SmallChip::new(8);
-    let room = Room::new();
-    let store = start(&room, &chip);
+    let room = leaked(Room::new());
+    let store = start(room, &chip);
     let mut session = done(store.open(&RunId::from_u128(1), Access::Create)).unwrap();
     done(session.put(Slot::INPUT, Raw(b"input"), &[])).unwrap();
     let before = store.wear();
@@ -964,8 +969,8 @@ fn a_checkpoint_is_one_item_and_wear_is_counted() {
     // It is known after a reset, too, from the run that began last.
     drop(done(store.open(&RunId::from_u128(2), Access::Create)));
     drop(store);
-    let room = Room::new();
-    let store = start(&room, &chip);
+    let room = leaked(Room::new());
+    let store = start(room, &chip);
     look(&store, 1).unwrap().unwrap();
     assert_eq!((store.wear().erases, store.wear().erases_since_start), (wear.erases, 0));
 }
@@ -975,15 +980,15 @@ fn the_memory_is_what_the_docs_say() {
     let room = size_of::<FlashRoom<4, 12, 256>>();
     println!("a room of 4 runs, 12 slots and 256 bytes: {room}");
     assert!(room < 4 * (150 + 12 * 96) + 256 + 400, "{room}");
-    let room = Room::new();
+    let room = leaked(Room::new());
     let driver = room.driver(SmallChip::new(8), 0..4096).unwrap();
-    let long = FlashRoom::<1, 4, 480>::new();
+    let long = leaked(FlashRoom::<1, 4, 480>::new());
     let long_driver = long.driver(SmallChip::new(8), 0..4096).unwrap();
     println!("a driver for 160 bytes: {}, for 480: {}", size_of_val(&driver), size_of_val(&long_driver));
     assert!(size_of_val(&driver) < 3 * 160 + 3_500 && size_of_val(&long_driver) < 3 * 480 + 3_500);
     drop(driver);
     let chip = SmallChip::new(8);
-    let store = start(&room, &chip);
+    let store = start(room, &chip);
     let mut session = done(store.open(&RunId::from_u128(1), Access::Create)).unwrap();
     assert!(size_of_val(&session) < 320, "{}", size_of_val(&session));
     let Begun::Pending(writing) = session.put(Slot::INPUT, Raw(b"i"), &[]) else { panic!("it is not asked yet") };

@@ -67,11 +67,11 @@ impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> FlashRoom<RUNS, 
     ///
     /// # Errors
     /// When the range does not fit the flash, an item not into the room or a page, or the room has a driver already.
-    pub fn driver<'r, F: NorFlash + 'r>(
-        &'r self,
+    pub fn driver<F: NorFlash>(
+        &'static self,
         flash: F,
         range: Range<u32>,
-    ) -> Result<impl Future<Output = Infallible> + use<'r, F, RUNS, SLOTS, BYTES>, FlashError> {
+    ) -> Result<impl Future<Output = Infallible> + use<F, RUNS, SLOTS, BYTES>, FlashError> {
         let shape = Self::shape(&flash, &range)?;
         let config = MapConfig::try_new(range).map_err(|_| FlashError::Kind)?;
         {
@@ -118,9 +118,9 @@ impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> FlashRoom<RUNS, 
 }
 
 /// Gives the room back with the driver.
-struct Taken<'r, const RUNS: usize, const SLOTS: usize, const BYTES: usize>(&'r FlashRoom<RUNS, SLOTS, BYTES>);
+struct Taken<const RUNS: usize, const SLOTS: usize, const BYTES: usize>(&'static FlashRoom<RUNS, SLOTS, BYTES>);
 
-impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> Drop for Taken<'_, RUNS, SLOTS, BYTES> {
+impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> Drop for Taken<RUNS, SLOTS, BYTES> {
     fn drop(&mut self) {
         self.0.lock().taken = false;
     }

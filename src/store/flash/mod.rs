@@ -94,17 +94,17 @@ use crate::{run::RunId, slot::Slot};
 /// woken when it is free.
 ///
 /// A future of the store that was polled and then is neither polled again nor dropped keeps the others waiting.
-pub struct FlashStore<'r, D, const RUNS: usize, const SLOTS: usize, const BYTES: usize> {
-    room: &'r FlashRoom<RUNS, SLOTS, BYTES>,
+pub struct FlashStore<D, const RUNS: usize, const SLOTS: usize, const BYTES: usize> {
+    room: &'static FlashRoom<RUNS, SLOTS, BYTES>,
     driver: SpinMutex<D>,
 }
 
-impl<'r, D, const RUNS: usize, const SLOTS: usize, const BYTES: usize> FlashStore<'r, D, RUNS, SLOTS, BYTES>
+impl<D, const RUNS: usize, const SLOTS: usize, const BYTES: usize> FlashStore<D, RUNS, SLOTS, BYTES>
 where
     D: Future<Output = Infallible> + Unpin,
 {
     /// The store of a room and its pinned driver.
-    pub const fn new(room: &'r FlashRoom<RUNS, SLOTS, BYTES>, driver: D) -> Self {
+    pub const fn new(room: &'static FlashRoom<RUNS, SLOTS, BYTES>, driver: D) -> Self {
         Self { room, driver: SpinMutex::new(driver) }
     }
 
@@ -127,7 +127,7 @@ where
     /// ```
     /// # use core::convert::Infallible;
     /// # use stroma::store::{FlashStore, StoreError};
-    /// # async fn f<D>(store: &FlashStore<'_, D, 4, 8, 128>) -> Result<(), StoreError>
+    /// # async fn f<D>(store: &FlashStore<D, 4, 8, 128>) -> Result<(), StoreError>
     /// # where D: Future<Output = Infallible> + Unpin {
     /// store.flush().await?;
     /// # Ok(())
@@ -157,15 +157,13 @@ where
     }
 }
 
-impl<D, const RUNS: usize, const SLOTS: usize, const BYTES: usize> fmt::Debug
-    for FlashStore<'_, D, RUNS, SLOTS, BYTES>
-{
+impl<D, const RUNS: usize, const SLOTS: usize, const BYTES: usize> fmt::Debug for FlashStore<D, RUNS, SLOTS, BYTES> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FlashStore").field("room", self.room).finish_non_exhaustive()
     }
 }
 
-impl<D, const RUNS: usize, const SLOTS: usize, const BYTES: usize> Store for FlashStore<'_, D, RUNS, SLOTS, BYTES>
+impl<D, const RUNS: usize, const SLOTS: usize, const BYTES: usize> Store for FlashStore<D, RUNS, SLOTS, BYTES>
 where
     D: Future<Output = Infallible> + Unpin,
 {
@@ -204,7 +202,7 @@ struct Asking<'a, D, const RUNS: usize, const SLOTS: usize, const BYTES: usize>
 where
     D: Future<Output = Infallible> + Unpin,
 {
-    store: &'a FlashStore<'a, D, RUNS, SLOTS, BYTES>,
+    store: &'a FlashStore<D, RUNS, SLOTS, BYTES>,
     /// The position of the run in whose session it is asked.
     session: Option<usize>,
     ask: Ask,
@@ -498,7 +496,7 @@ pub struct FlashSession<'a, D, const RUNS: usize, const SLOTS: usize, const BYTE
 where
     D: Future<Output = Infallible> + Unpin,
 {
-    store: &'a FlashStore<'a, D, RUNS, SLOTS, BYTES>,
+    store: &'a FlashStore<D, RUNS, SLOTS, BYTES>,
     hold: Hold,
     ledger: Ledger,
 }
