@@ -72,6 +72,8 @@ use crate::{run::RunId, slot::Slot};
 /// and to begin one is one item each. After a reset the flash alone says which runs there are, and nobody has any of
 /// them: a flash has one program, so there is no lease that has to run out.
 ///
+/// What an erase leaves behind that the power failed in may be anything at all, and of a word that was being written any bits.
+///
 /// A future of the store that is dropped half-way cuts nothing off. What had not begun yet does not happen; what had is
 /// gone on with by the next operation, whichever that is.
 ///
@@ -82,10 +84,16 @@ use crate::{run::RunId, slot::Slot};
 /// is always room to forget a run.
 ///
 /// # How much flash
-/// Enough for the worst case is `RUNS * (SLOTS * (BYTES + 12) + 600)` bytes and two pages; with less, the store is full when
-/// what is there to keep does not fit. More flash makes for fewer erases: with twice the room that is needed, a page is erased
-/// about once for every page that is written. A checkpoint writes one item: 34 bytes, the id of its node, the
-/// [encoded](super::encode) value and the ledger, rounded up to words.
+/// What there can be to keep is `RUNS * ((SLOTS + 1) * (BYTES + 12) + 100)` bytes. A page takes its size less `BYTES` of that in
+/// the worst case, and one page is always blank; with fewer pages than that makes, the store is full when what is really there
+/// does not fit. There have to be three. More flash makes for fewer erases: whenever a page is full the oldest is erased, and
+/// what counts of it is written once more.
+///
+/// A checkpoint writes one item: 34 bytes, the id of its node, the [encoded](super::encode) value and the ledger, rounded up to
+/// words.
+///
+/// The range has to be erased before the store is opened for the first time. What else is found there is
+/// [`Foreign`](StoreErrorKind::Foreign), and left as it is.
 ///
 /// # Locks
 /// Every operation takes a lock of the room for a few dozen instructions, or for the copy of one item. Do none of them in an

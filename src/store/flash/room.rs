@@ -17,8 +17,8 @@ use crate::run::RunId;
 /// bytes.
 ///
 /// It is all the memory that the store has beside its driver, and belongs into a `static`. It takes about
-/// `RUNS * (150 + SLOTS * 96) + BYTES + 400` bytes, so 4 runs with 12 slots take about 5.5 KiB; its driver takes about
-/// `4 * BYTES + 1000`, a session 300, and each write that is under way `BYTES + 200`.
+/// `RUNS * (150 + SLOTS * 96) + BYTES + 400` bytes, so 4 runs with 12 slots take about 5.5 KiB; its driver takes
+/// up to `3 * BYTES + 2,700`, a session 300, and each write that is under way `BYTES + 200`.
 ///
 /// - `RUNS`: how many runs the flash keeps, finished ones included; at most 65,535.
 /// - `SLOTS`: how many slots a run has, its input counted; at most 65,533.
@@ -47,6 +47,7 @@ impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> FlashRoom<RUNS, 
                 desk: Desk::EMPTY,
                 contended: false,
                 recent: None,
+                waiting: false,
                 sessions: [const { None }; RUNS],
                 others: [const { None }; RUNS],
                 wear: FlashWear::NONE,
@@ -61,6 +62,9 @@ impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> FlashRoom<RUNS, 
 
     /// Wakes all who wait, since something has changed for them.
     pub(super) fn ring(&self) {
+        if !core::mem::take(&mut self.lock().waiting) {
+            return;
+        }
         for at in 0..RUNS {
             let (session, other) = {
                 let mut inner = self.lock();
@@ -95,6 +99,8 @@ pub(super) struct Inner<const RUNS: usize, const SLOTS: usize, const BYTES: usiz
     pub(super) desk: Desk<BYTES>,
     /// Somebody found the driver at work for another thread, and is to be woken when that one lets go of it.
     pub(super) contended: bool,
+    /// Whether anybody waits.
+    waiting: bool,
     /// Who drove the driver on last.
     pub(super) recent: Option<Waker>,
     /// Who waits in the session of the run at this position, and who waits for something else.
@@ -123,6 +129,7 @@ impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> Inner<RUNS, SLOT
     /// finds no place left is to be woken at once, to try again.
     #[must_use]
     pub(super) fn wait(&mut self, session: Option<usize>, waker: &Waker) -> Option<Waker> {
+        self.waiting = true;
         match &mut self.recent {
             Some(recent) => recent.clone_from(waker),
             None => self.recent = Some(waker.clone()),
