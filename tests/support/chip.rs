@@ -52,7 +52,7 @@ impl NorFlashError for ChipError {
 
 /// The chip; a clone is the same chip.
 #[derive(Clone)]
-pub(crate) struct Chip<const PAGE: usize, const WORD: usize>(Arc<Mutex<State>>);
+pub(crate) struct Chip<const PAGE: usize, const WORD: usize, const READ: usize = 1>(Arc<Mutex<State>>);
 
 pub(crate) struct State {
     pub(crate) bytes: Vec<u8>,
@@ -69,7 +69,7 @@ pub(crate) struct State {
     pub(crate) written: u64,
 }
 
-impl<const PAGE: usize, const WORD: usize> Chip<PAGE, WORD> {
+impl<const PAGE: usize, const WORD: usize, const READ: usize> Chip<PAGE, WORD, READ> {
     pub(crate) fn new(pages: usize) -> Self {
         Self(Arc::new(Mutex::new(State {
             bytes: vec![0xff; PAGE * pages],
@@ -166,15 +166,18 @@ impl Xorshift {
     }
 }
 
-impl<const PAGE: usize, const WORD: usize> ErrorType for Chip<PAGE, WORD> {
+impl<const PAGE: usize, const WORD: usize, const READ: usize> ErrorType for Chip<PAGE, WORD, READ> {
     type Error = ChipError;
 }
 
-impl<const PAGE: usize, const WORD: usize> ReadNorFlash for Chip<PAGE, WORD> {
-    const READ_SIZE: usize = 1;
+impl<const PAGE: usize, const WORD: usize, const READ: usize> ReadNorFlash for Chip<PAGE, WORD, READ> {
+    const READ_SIZE: usize = READ;
 
     async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), ChipError> {
         self.wait().await?;
+        if !(offset as usize).is_multiple_of(READ) || !bytes.len().is_multiple_of(READ) {
+            return Err(ChipError::Address);
+        }
         let state = self.state();
         let from = state.bytes.get(offset as usize..offset as usize + bytes.len()).ok_or(ChipError::Address)?;
         bytes.copy_from_slice(from);
@@ -186,7 +189,7 @@ impl<const PAGE: usize, const WORD: usize> ReadNorFlash for Chip<PAGE, WORD> {
     }
 }
 
-impl<const PAGE: usize, const WORD: usize> NorFlash for Chip<PAGE, WORD> {
+impl<const PAGE: usize, const WORD: usize, const READ: usize> NorFlash for Chip<PAGE, WORD, READ> {
     const WRITE_SIZE: usize = WORD;
     const ERASE_SIZE: usize = PAGE;
 
@@ -259,7 +262,7 @@ impl<const PAGE: usize, const WORD: usize> NorFlash for Chip<PAGE, WORD> {
     }
 }
 
-impl<const PAGE: usize, const WORD: usize> fmt::Debug for Chip<PAGE, WORD> {
+impl<const PAGE: usize, const WORD: usize, const READ: usize> fmt::Debug for Chip<PAGE, WORD, READ> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Chip").finish_non_exhaustive()
     }
