@@ -414,6 +414,59 @@ fn fail_at_every_step<const PAGE: usize, const WORD: usize, const READ: usize>(e
 }
 
 #[test]
+fn the_power_fails_again_while_the_first_failure_is_mended() {
+    let used = SmallChip::new(PAGES);
+    let store = start(leaked(Room::new()), &used);
+    let mut world = World::default();
+    while used.state().erases.contains(&0) {
+        world.play(&store, SCRIPT).unwrap();
+    }
+    drop(store);
+    let image = used.state().bytes.clone();
+    let first = used.state().steps;
+    world.play(&start(leaked(Room::new()), &used), SCRIPT).unwrap();
+    let erases: Vec<u64> = used.state().erased_at.iter().filter_map(|at| at.checked_sub(first)).collect();
+    let mut mended = 0;
+    // Copies of what counts of a page are written just before it is erased.
+    for (step, again) in erases
+        .iter()
+        .flat_map(|&at| (at.saturating_sub(30)..=at).step_by(6))
+        .flat_map(|step| (0..3).map(move |again| (step, again)))
+    {
+        for tear in TEARS {
+            let what = (step, again, tear);
+            let chip = SmallChip::new(PAGES);
+            chip.state().bytes.clone_from(&image);
+            let mut world = World::default();
+            let store = start(leaked(Room::new()), &chip);
+            world.check_first(&store);
+            chip.cut(step, Tear::Front);
+            assert!(world.play(&store, SCRIPT).is_err());
+            drop(store);
+            chip.on();
+            world.check(&start(leaked(Room::new()), &chip), &what);
+            let before = chip.state().erased_at.len();
+            chip.cut(again, tear);
+            let store = start(leaked(Room::new()), &chip);
+            let known = world.runs.keys().next().copied();
+            assert!(
+                world.play(&store, &[Forget(known.unwrap_or_default()), Open(1), Put(1, 0, 9, 9)]).is_err(),
+                "{what:?}"
+            );
+            mended += chip.state().erased_at.len() - before;
+            drop(store);
+            chip.on();
+            let store = start(leaked(Room::new()), &chip);
+            world.check(&store, &what);
+            world.play(&store, &[Forget(0), Forget(1), Forget(2), Forget(3), Forget(4)]).unwrap();
+            world.play(&store, SCRIPT).unwrap();
+            world.check(&store, &what);
+        }
+    }
+    assert!(mended > 0);
+}
+
+#[test]
 fn the_power_fails_when_a_blank_flash_is_used_for_the_first_time() {
     for (step, tear) in (0..60).flat_map(|step| TEARS.map(|tear| (step, tear))) {
         let chip = SmallChip::new(PAGES);
