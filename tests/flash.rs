@@ -18,7 +18,7 @@ use std::{
 };
 
 use chip::{Bell, Chip, TEARS, Tear, wait};
-use proptest::prelude::*;
+use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use stroma::{
     Budget, Cause, Failure, NodeCx, RunId, RunStatus, Runner, Slot, SlotKind, Usage, node_with, par,
     store::{
@@ -528,7 +528,12 @@ fn any_tear() -> impl Strategy<Value = Tear> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+    // `PROPTEST_CASES` says how many; a case that failed is kept beside this file.
+    #![proptest_config(ProptestConfig {
+        cases: std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(64),
+        failure_persistence: Some(Box::new(FileFailurePersistence::WithSource("regressions"))),
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_schedule_of_anything_and_power_cuts(
