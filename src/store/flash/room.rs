@@ -18,7 +18,7 @@ use crate::run::RunId;
 ///
 /// It is all the memory that the store has beside its driver, and belongs into a `static`. It takes about
 /// `RUNS * (150 + SLOTS * 96) + BYTES + 400` bytes, so 4 runs with 12 slots take about 5.5 KiB; its driver takes
-/// up to `3 * BYTES + 2,700`, a session 300, and each write that is under way `BYTES + 200`.
+/// up to `3 * BYTES + 2,700` (1,900 on a chip of 32 bits), a session 300, and each write that is under way `BYTES + 200`.
 ///
 /// - `RUNS`: how many runs the flash keeps, finished ones included; at most 65,535.
 /// - `SLOTS`: how many slots a run has, its input counted; at most 65,533.
