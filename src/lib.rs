@@ -65,6 +65,7 @@
 //! `std` and `tokio`.
 //!
 //! - `alloc`: the heap. `HeapStore`, `ListTrace`, `ManualClock`, accounts of any number of runs at once.
+//! - `flash`: `FlashStore`, checkpoints in a chip's own NOR flash, which survive a power cut at any point. Without a heap.
 //! - `garde`: `.validated()`, the rules of a type that implements `garde::Validate`. With `std`.
 //! - `json`: traces with inputs and outputs, as JSON and back; with `std` their replay; `json::decode`; price tables. With `alloc`.
 //! - `redb`: `RedbStore`, checkpoints in one file that survives `kill -9`. With `std`.
@@ -78,7 +79,8 @@
 //!   `alloc`, and it wants a chip with compare-and-swap.
 //!
 //! # Without `std`
-//! With `default-features = false` a pipeline runs on a microcontroller: a [`MemoryStore`](store::MemoryStore) in a `static`, a
+//! With `default-features = false` a pipeline runs on a microcontroller: a [`MemoryStore`](store::MemoryStore) in a `static`, or
+//! with `flash` a `FlashStore`, a
 //! [`Clock`] of the board's, [`Runner::run_as`] with an id that the device counts up, and any executor. On a chip without
 //! compare-and-swap (`thumbv6m`) the store's lock goes through the `critical-section` crate, of which the program provides the
 //! implementation.

@@ -33,6 +33,21 @@ conformance! {
     );
 }
 
+/// Each place is a server; where none is installed there is nothing to put to the test.
+#[cfg(feature = "redis")]
+#[path = "support/redis.rs"]
+mod server;
+
+#[cfg(feature = "redis")]
+conformance! {
+    mod redis: threads + reopens + shared = Suite::at(
+        || server::Server::start(&[]),
+        async |server: &server::Server| {
+            stroma::store::RedisStore::new(&server.url(), Duration::from_secs(600)).unwrap()
+        },
+    );
+}
+
 fn flawed(flaw: Flaw) -> impl Subject<Store = Flawed> {
     Suite::at(Medium::default, async move |medium: &Medium| Flawed::at(medium, flaw))
         .runs(flawed::RUNS)

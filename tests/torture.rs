@@ -184,6 +184,35 @@ fn all_of_them_survive_in_a_file() {
     survives(torture().reopening().each_nth(12).schedules(20).run(parts), 50);
 }
 
+#[cfg(feature = "redis")]
+#[path = "support/redis.rs"]
+mod server;
+
+#[cfg(feature = "redis")]
+#[test]
+fn all_of_them_survive_on_a_server() {
+    if !server::is_installed() {
+        return;
+    }
+    let server = server::Server::start(&[]);
+    let next = Cell::new(0);
+    let torture = || {
+        // Each place has names of its own on the one server.
+        let place = || {
+            next.set(next.get() + 1);
+            format!("place {}", next.get())
+        };
+        let url = server.url();
+        Torture::on(Suite::at(place, async move |prefix: &String| {
+            stroma::store::RedisStore::new(&url, Duration::from_secs(600)).unwrap().with_prefix(prefix.as_str())
+        }))
+    };
+    survives(torture().each_nth(2).schedules(20).run(chain), 150);
+    survives(torture().each_nth(8).schedules(20).run(branches), 80);
+    survives(torture().reopening().each_nth(6).schedules(20).run(chain), 60);
+    survives(torture().reopening().each_nth(12).schedules(20).run(parts), 50);
+}
+
 #[test]
 fn a_bare_runner_survives_too() {
     survives(Torture::on(HeapStore::new).run(bare), 1_300);

@@ -2,6 +2,8 @@
 
 mod codec;
 mod durable;
+#[cfg(feature = "flash")]
+mod flash;
 #[cfg(feature = "alloc")]
 mod heap;
 mod memory;
@@ -25,6 +27,11 @@ pub use durable::ReplayFault;
 pub use durable::{
     Durability, Durable, Faulted, Held, LoadUnderWay, NoStore, NodeName, Nothing, Open, Persist, SaveUnderWay,
     StoreFault,
+};
+#[cfg(feature = "flash")]
+pub use flash::{
+    FlashBytes, FlashError, FlashFlushing, FlashForgetting, FlashOpening, FlashReading, FlashRoom, FlashSession,
+    FlashStore, FlashWear, FlashWriting,
 };
 #[cfg(feature = "alloc")]
 pub use heap::{HeapSession, HeapStore};
@@ -122,12 +129,13 @@ pub enum Access {
 /// A future of a store may be dropped at any await point. What it had begun then happens wholly or not at all.
 ///
 /// A store whose driver offers only `async fn` hands the work to a task and waits for its answer, or boxes the future:
-/// the associated types take either.
+/// the associated types take either. Without a heap, it holds one pinned future that does all the work, and whoever waits
+/// polls that: `FlashStore` does.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a store",
     label = "keeps no checkpoints",
     note = "`HeapStore::new()` and `MemoryStore` keep them in memory, `RedbStore::open(path)` in a file, \
-            `RedisStore::new(url, ttl)` on a server"
+            `RedisStore::new(url, ttl)` on a server, `FlashStore` in a chip's flash"
 )]
 pub trait Store {
     /// Exclusive access to one run; dropping it gives the run back.

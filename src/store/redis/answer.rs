@@ -26,13 +26,7 @@ impl Answered {
                 Ok(Self::Open { present, order, ledger: ledger.into() })
             }
             (Some("busy"), Some(left), _) => Ok(Self::Busy(busy_for(&left)?)),
-            (Some("unknown"), ..) => Err(error::of(
-                StoreErrorKind::UnknownRun,
-                format_args!(
-                    "never begun, or expired: the server keeps a run for {:?} after its last checkpoint",
-                    settings.ttl
-                ),
-            )),
+            (Some("unknown"), ..) => Err(unknown(settings)),
             (Some("foreign"), format, _) => Err(foreign(format)),
             _ => Err(odd()),
         }
@@ -100,4 +94,13 @@ fn foreign(format: Option<Value>) -> StoreError {
 #[cold]
 pub(super) fn odd() -> StoreError {
     error::of(StoreErrorKind::Unavailable, "the server's answer is none that it could give")
+}
+
+#[cold]
+pub(super) fn unknown(settings: &Settings) -> StoreError {
+    let detail = format_args!(
+        "never begun, or expired: the server keeps a run for {:?} after its last checkpoint",
+        settings.ttl
+    );
+    error::of(StoreErrorKind::UnknownRun, detail)
 }

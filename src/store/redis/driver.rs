@@ -33,7 +33,7 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    answer::{Answered, Forgotten, odd, why_lost},
+    answer::{Answered, Forgotten, odd, unknown, why_lost},
     bell::Bell,
     error::{self, Trouble},
     line::{ClientName, Line, dial, say},
@@ -403,9 +403,9 @@ impl Driver {
                 command.arg(script::FORMAT);
                 command
             }
-            Work::Release { hold } => {
+            Work::Release { hold, empty } => {
                 let mut command = line.script(Script::Release, &[&hold.run, &hold.log]);
-                command.arg(&hold.token).arg(millis(settings.ttl));
+                command.arg(&hold.token).arg(millis(settings.ttl)).arg(u8::from(*empty));
                 command
             }
             Work::Renew { hold } => {
@@ -531,7 +531,7 @@ impl Driver {
 
     /// The session of a release is no more, whatever comes of it; that of other work is none of ours once it lost its run.
     fn forget_hold(&mut self, work: &Work, lost: bool) {
-        if let Work::Release { hold } | Work::Renew { hold } = work
+        if let Work::Release { hold, .. } | Work::Renew { hold } = work
             && (lost || matches!(work, Work::Release { .. }))
         {
             self.held.remove(&hold.token);
@@ -583,7 +583,7 @@ impl Driver {
                     self.forget_hold(&job.work, true);
                 }
             }
-            Work::Release { ref hold } => {
+            Work::Release { ref hold, .. } => {
                 let run = Arc::clone(&hold.run);
                 self.forget_hold(&job.work, false);
                 self.wake_busy(&run, now);
@@ -601,15 +601,24 @@ impl Driver {
         match Answered::of(value, &self.settings) {
             Ok(Answered::Busy(left)) => self.meet_busy(job, left, now),
             Ok(Answered::Open { present, order, ledger }) => {
-                let (Work::Open { answer, .. }, Some(hold)) = (job.work, job.opens) else { return };
+                let (Work::Open { access, answer, .. }, Some(hold)) = (job.work, job.opens) else { return };
                 self.held.insert(hold.token.clone(), Arc::clone(&hold));
                 if self.held.len() == 1 {
                     self.renew = now + self.settings.lease / 3;
                 }
+                let empty = present.is_empty();
                 match self.jobs.upgrade() {
+                    // All that it had was discarded by a holder that then died.
+                    Some(_) if empty && access == Access::Existing => {
+                        self.take(Work::Release { hold, empty }, now);
+                        drop(answer.send(Err(unknown(&self.settings))));
+                    }
                     // A session that does not arrive gives its run back as it is dropped.
-                    Some(jobs) => drop(answer.send(Ok(Opened { grip: Grip { jobs, hold }, present, ledger, order }))),
-                    None => self.take(Work::Release { hold }, now),
+                    Some(jobs) => {
+                        let grip = Grip { jobs, hold, empty };
+                        drop(answer.send(Ok(Opened { grip, present, ledger, order })));
+                    }
+                    None => self.take(Work::Release { hold, empty }, now),
                 }
             }
             Err(error) => job.work.fail(error),

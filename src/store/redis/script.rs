@@ -148,10 +148,10 @@ if ARGV[3] ~= '' then
 end
 return 1";
 
-/// Keys: the hash, the log. Arguments: token, time to live. A run without a checkpoint leaves no trace.
+/// Keys: the hash, the log. Arguments: token, time to live, whether the run has no checkpoint; then it leaves no trace.
 const RELEASE: &str = r"
 if redis.call('HGET', KEYS[1], '@holder') ~= ARGV[1] then return 0 end
-if redis.call('LLEN', KEYS[2]) < 2 then
+if ARGV[3] == '1' or redis.call('LLEN', KEYS[2]) < 2 then
   redis.call('UNLINK', KEYS[1], KEYS[2])
 else
   redis.call('HDEL', KEYS[1], '@holder', '@until')

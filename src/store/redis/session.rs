@@ -83,6 +83,7 @@ impl Session for RedisSession {
         };
         // A write that fails ends the run, so what was asked for counts as there.
         self.0.present.insert((slot.node.into(), slot.instance, slot.kind), None);
+        self.0.grip.empty = false;
         Begun::Pending(self.write(record))
     }
 
@@ -114,6 +115,7 @@ impl Session for RedisSession {
         if taken.is_empty() {
             return Begun::Done(Ok(()));
         }
+        self.0.grip.empty = self.0.present.is_empty();
         let names = taken.iter().map(|(node, instance, kind)| script::slot_name(node, *instance, *kind));
         let record = Record::discard(self.next(), names);
         Begun::Pending(self.write(record))

@@ -66,6 +66,8 @@ impl Hold {
 pub(super) struct Grip {
     pub(super) jobs: UnboundedSender<Work>,
     pub(super) hold: Arc<Hold>,
+    /// The run has no checkpoint, so nothing of it is to stay.
+    pub(super) empty: bool,
 }
 
 impl Grip {
@@ -77,7 +79,7 @@ impl Grip {
 
 impl Drop for Grip {
     fn drop(&mut self) {
-        self.ask(Work::Release { hold: Arc::clone(&self.hold) });
+        self.ask(Work::Release { hold: Arc::clone(&self.hold), empty: self.empty });
     }
 }
 
@@ -118,6 +120,7 @@ pub(super) enum Work {
     /// A session was dropped; nobody waits.
     Release {
         hold: Arc<Hold>,
+        empty: bool,
     },
     /// The driver's own: a lease is to be renewed.
     Renew {
@@ -136,7 +139,7 @@ pub(super) enum Work {
 impl Work {
     pub(super) fn hold(&self) -> Option<&Arc<Hold>> {
         match self {
-            Self::Write { hold, .. } | Self::Load { hold, .. } | Self::Release { hold } | Self::Renew { hold } => {
+            Self::Write { hold, .. } | Self::Load { hold, .. } | Self::Release { hold, .. } | Self::Renew { hold } => {
                 Some(hold)
             }
             Self::Open { .. } | Self::Forget { .. } | Self::Reach { .. } | Self::Flush { .. } => None,
