@@ -8,6 +8,7 @@ mod memory;
 #[cfg(feature = "redb")]
 mod redb;
 mod table;
+mod wary;
 
 use core::{future::Future, time::Duration};
 
