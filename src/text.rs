@@ -71,6 +71,17 @@ impl<W: Write> Write for Line<'_, W> {
     }
 }
 
+/// Anything that can be shown, on one line: control characters are escaped.
+#[cfg(feature = "json")]
+pub(crate) struct OneLine<T>(pub(crate) T);
+
+#[cfg(feature = "json")]
+impl<T: fmt::Display> fmt::Display for OneLine<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Line(f), "{}", self.0)
+    }
+}
+
 /// The words of an error underneath: on the heap where there is one, since errors travel by value and are to be small.
 #[derive(Clone, PartialEq, Eq, Default)]
 pub(crate) struct Words(

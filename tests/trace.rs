@@ -342,6 +342,8 @@ fn hostile_text_is_a_typed_error_with_its_path() {
     }
     let later = Trace::from_json(r#"{"version":2,"events":"of another form"}"#);
     assert_eq!(later, Err(TraceError::Version { found: 2 }));
+    let hostile = Trace::from_json("{\"version\":1,\"events\":[],\"a\u{1b}[2J\u{7f}\" 1}").unwrap_err().to_string();
+    assert!(!hostile.contains(char::is_control), "{hostile:?}");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Price tables as JSON.
 
-use alloc::{borrow::Cow, string::String, vec::Vec};
+use alloc::{borrow::Cow, collections::BTreeSet, string::String, vec::Vec};
 use core::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser::SerializeMap};
@@ -52,26 +52,29 @@ impl Pricing {
             return Err(PricingError::of(PricingErrorKind::Json).words(words).at(position(text, text.trim_start())));
         }
         let table: TableIn<'_> = serde_json::from_str(text).map_err(|error| refused(&error, (1, 1)))?;
-        for (at, (model, price)) in table.models.0.iter().enumerate() {
-            let place = position(text, price.get());
-            let model = || ModelName::from(String::from(&**model));
-            if table.models.0.iter().take(at).any(|(other, _)| *other == *model().as_str()) {
-                return Err(PricingError::of(PricingErrorKind::Duplicate).model(model()).at(place));
+        let mut seen = BTreeSet::new();
+        for (model, price) in &table.models.0 {
+            // Where it is takes a look at all before it, so only an error asks.
+            let place = || position(text, price.get());
+            let name = &**model;
+            let model = || ModelName::from(String::from(name));
+            if !seen.insert(name) {
+                return Err(PricingError::of(PricingErrorKind::Duplicate).model(model()).at(place()));
             }
             if price.get().starts_with('[') {
                 let words = Words::of(
                     "this is an array: a price is an object with `input_per_million` and `output_per_million`",
                 );
-                return Err(PricingError::of(PricingErrorKind::Json).words(words).model(model()).at(place));
+                return Err(PricingError::of(PricingErrorKind::Json).words(words).model(model()).at(place()));
             }
             let read: PriceIn<'_> =
-                serde_json::from_str(price.get()).map_err(|error| refused(&error, place).model(model()))?;
+                serde_json::from_str(price.get()).map_err(|error| refused(&error, place()).model(model()))?;
             let amount = |field, raw: &RawValue| {
                 amount(raw)
                     .map_err(|error| PricingError::amount(field, error).model(model()).at(position(text, raw.get())))
             };
             let price = Price::of(amount(INPUT, read.input_per_million)?, amount(OUTPUT, read.output_per_million)?);
-            self.set(model(), price).map_err(|error| error.at(place))?;
+            self.set(model(), price).map_err(|error| error.at(place()))?;
         }
         self.dated(table.as_of.map(owned), table.source.map(owned));
         Ok(self)

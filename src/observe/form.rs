@@ -13,9 +13,12 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _, se
 #[cfg(feature = "json")]
 use super::trace::Values;
 use super::trace::{Event, Outcome, Trace};
-#[cfg(feature = "json")]
-use crate::value::{NUMBER, Value};
 use crate::{budget::Usd, failure::FailureClass, report::Spent, run::RunId};
+#[cfg(feature = "json")]
+use crate::{
+    text::OneLine,
+    value::{NUMBER, Value},
+};
 
 /// The version of the form; it goes up when an older program could take a trace for what it is not.
 const VERSION: u32 = 1;
@@ -313,13 +316,13 @@ fn read<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, TraceError> {
     Ok(read)
 }
 
-/// Why a text is not a trace.
+/// Why a text is not a trace. Shown as text it is one line.
 #[cfg(feature = "json")]
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TraceError {
     /// It is not JSON, or not that of a trace.
-    #[error("the trace cannot be read at `{path}`: {words}")]
+    #[error("the trace cannot be read at `{}`: {}", OneLine(path), OneLine(words))]
     Form {
         /// Where it does not fit, as `events[3].took_ns`; `.` is the whole.
         path: String,

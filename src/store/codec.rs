@@ -14,7 +14,10 @@ use postcard::ser_flavors::Flavor;
 use postcard_schema::{Schema, key::Key};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Encode, EncodeError};
+use super::{
+    Encode, EncodeError,
+    wary::{Wary, has_map},
+};
 
 /// The first byte of every checkpoint.
 pub const FORMAT_VERSION: u8 = 1;
@@ -171,6 +174,11 @@ pub fn encode<T: Payload>(value: &T, buffer: &mut [u8]) -> Result<usize, EncodeE
 }
 
 /// Reads a checkpoint that [`encode`] wrote.
+///
+/// Whoever wrote the bytes, decoding takes memory in proportion to them: a length that they claim makes no room before what it
+/// counts is there. Per byte it is at most what the largest element of a list in `T` takes, divided by the fewest bytes that such
+/// an element has, and thrice that while a list grows; a map of few entries has room for eleven. Only elements that have no
+/// byte at all, such as `()`, are as many as the bytes say.
 ///
 /// # Errors
 /// When the bytes are not a whole checkpoint of a `T`.
@@ -381,7 +389,11 @@ fn unverified(bytes: &[u8], expected: u64) -> CheckpointFault {
 #[inline]
 fn payload<T: Payload>(bytes: &[u8]) -> Result<T, CheckpointFault> {
     let mut deserializer = postcard::Deserializer::from_bytes(bytes);
-    let value = T::deserialize(&mut deserializer).map_err(|_| CheckpointFault::Undecodable)?;
+    let value = match const { has_map(T::SCHEMA) } {
+        true => T::deserialize(Wary(&mut deserializer)),
+        false => T::deserialize(&mut deserializer),
+    };
+    let value = value.map_err(|_| CheckpointFault::Undecodable)?;
     // Bytes left over mean that the type does not read what it wrote.
     match deserializer.finalize() {
         Ok([]) => Ok(value),

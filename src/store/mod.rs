@@ -14,6 +14,7 @@ mod redb;
 #[cfg(feature = "redis")]
 mod redis;
 mod table;
+mod wary;
 
 use core::{future::Future, time::Duration};
 

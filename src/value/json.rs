@@ -130,8 +130,20 @@ impl<'de> Visitor<'de> for Json {
                 ))
             });
         }
+        if let Some(key) = twice(&entries) {
+            return Err(A::Error::custom(format_args!(
+                "the key `{key}` is there twice: such a map is written as `{{\"$map\": [[key, value]]}}`"
+            )));
+        }
         Ok(Value(Kind::Map(entries)))
     }
+}
+
+/// A key that an object has more than once. It would be written two levels deeper than it was read, and what is many times in
+/// itself too deep to be read again.
+fn twice(entries: &[(Value, Value)]) -> Option<&str> {
+    let mut seen = BTreeSet::new();
+    entries.iter().filter_map(|(key, _)| key.as_str()).find(|key| !seen.insert(*key))
 }
 
 /// What a tag stands for, in the one form that each value has.

@@ -9,6 +9,8 @@ use core::fmt;
 
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::text::OneLine;
+
 /// What a node was given or yielded, whatever its type.
 ///
 /// Whatever serde can serialise is kept without loss: integers of 128 bits, floats that are no number, bytes, maps with any
@@ -20,7 +22,7 @@ use serde::{Serialize, de::DeserializeOwned};
 /// | an integer beyond 64 bits | `{"$int": "18446744073709551616"}` |
 /// | a float that is no number | `{"$float": "NaN"}`, `"Infinity"`, `"-Infinity"` |
 /// | bytes | `{"$bytes": "00ff"}` |
-/// | a map whose keys are not all text, or that looks like one of these | `{"$map": [[key, value]]}` |
+/// | a map whose keys are not all text, or not all different, or that looks like one of these | `{"$map": [[key, value]]}` |
 /// | `Some` of what is `null` itself | `{"$some": null}` |
 /// | what refused to be serialised | `{"$error": "why"}` |
 ///
@@ -221,9 +223,9 @@ impl fmt::Debug for Value {
     }
 }
 
-/// Why a [`Value`] is not of the type that it was asked for.
+/// Why a [`Value`] is not of the type that it was asked for. Shown as text it is one line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the value at `{path}` does not fit: {words}")]
+#[error("the value at `{}` does not fit: {}", OneLine(path), OneLine(words))]
 pub struct DecodeError {
     path: String,
     words: String,
@@ -404,6 +406,7 @@ mod tests {
             r#"{"$some": 1}"#,
             r#"{"$other": 1}"#,
             r#"{"$": 1}"#,
+            r#"{"a": 1, "b": 2, "\u0061": 3}"#,
         ];
         for text in texts {
             let error = serde_json::from_str::<Value>(text).unwrap_err();
