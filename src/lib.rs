@@ -57,8 +57,9 @@
 //! - [`Hooks`] are called at every attempt, and `EventStream` hands the same to async code. A trace comes back with the run:
 //!   `ListTrace`, or [`RingTrace`] without a heap. `Builder::with_tracing` makes spans.
 //! - `Runner::replay` runs a pipeline on the outputs that a trace has kept, and says where it differs.
-//! - [`store`] is where checkpoints are kept, and the trait for a store of your own; [`Exec`] is the trait for a kind of node of
-//!   your own.
+//! - [`store`] is where checkpoints are kept: in memory, in a file, on a Redis server or in a chip's flash. It has the trait for a
+//!   store of your own; [`Exec`] is the trait for a kind of node of your own.
+//! - `testing` puts both a store and a pipeline of yours to the test.
 //!
 //! # Features
 //! Each only adds items. Without any of them the crate is `no_std` and has no heap. On by default are `alloc`, `json`, `redb`,
@@ -68,9 +69,9 @@
 //! - `flash`: `FlashStore`, checkpoints in a chip's own NOR flash, which survive a power cut at any point. Without a heap.
 //! - `garde`: `.validated()`, the rules of a type that implements `garde::Validate`. With `std`.
 //! - `json`: traces with inputs and outputs, as JSON and back; with `std` their replay; `json::decode`; price tables. With `alloc`.
-//! - `redb`: `RedbStore`, checkpoints in one file that survives `kill -9`. With `std`.
-//! - `redis`: `RedisStore`, checkpoints on a server that many machines share. With `tokio`.
-//! - `redis-tls`: the same over TLS. With `redis`.
+//! - `redb`: `RedbStore`, checkpoints in one file that survives `kill -9`, for several processes. With `std`.
+//! - `redis`: `RedisStore`, checkpoints on a server that many machines share, and `Builder::with_redis`. With `tokio`.
+//! - `redis-tls`: `rediss://`, the same over TLS. With `redis`.
 //! - `std`: fresh run ids, so `run` in a runner that reports; `std::io::Error` as a failure. With `alloc`.
 //! - `testing`: for a program's own tests. `testing::conformance!` puts a store of your own to every clause of the contract, and
 //!   `testing::Torture` kills your pipeline at every boundary and compares. With `tokio`.
@@ -80,10 +81,9 @@
 //!
 //! # Without `std`
 //! With `default-features = false` a pipeline runs on a microcontroller: a [`MemoryStore`](store::MemoryStore) in a `static`, or
-//! with `flash` a `FlashStore`, a
-//! [`Clock`] of the board's, [`Runner::run_as`] with an id that the device counts up, and any executor. On a chip without
-//! compare-and-swap (`thumbv6m`) the store's lock goes through the `critical-section` crate, of which the program provides the
-//! implementation.
+//! with `flash` a `FlashStore`, a [`Clock`] of the board's, [`Runner::run_as`] with an id that the device counts up, and any
+//! executor. On a chip without compare-and-swap (`thumbv6m`) the store's lock goes through the `critical-section` crate, of which
+//! the program provides the implementation.
 //!
 //! # Versions
 //! The oldest Rust is 1.90; a later one is asked for only in a minor version. Until 1.0 a minor version may break code, a patch
