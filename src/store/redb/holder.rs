@@ -57,8 +57,9 @@ impl Holder {
         let id = Uuid::now_v7();
         let path = folder.join(id.to_string());
         let lock = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        lock.try_lock()?;
-        let journal = Journal::new(&folder, id)?;
+        let begun = lock.try_lock().map_err(io::Error::from).and_then(|()| Journal::new(&folder, id));
+        // Where there is no room, not even what was begun is to stay.
+        let journal = begun.inspect_err(|_| bury(&folder, id))?;
         Ok(Self {
             id: id.as_u128(),
             folder,
@@ -72,11 +73,14 @@ impl Holder {
 
     /// From now on this holder counts as stopped when it did not beat for `term`.
     pub(super) fn set_lease(&mut self, term: Duration) -> Result<(), StoreError> {
+        let id = Uuid::from_u128(self.id);
         self.lease = None;
-        self.lease = Some(
-            Lease::new(&self.folder, Uuid::from_u128(self.id), term, &self.beats)
-                .map_err(|error| denied(&self.folder, &error))?,
-        );
+        let lease = Lease::new(&self.folder, id, term, &self.beats);
+        if lease.is_err() {
+            // A beat that is left behind stands still, and would make this holder look as if it were stopped.
+            let _ = fs::remove_file(beside(&self.folder, id));
+        }
+        self.lease = Some(lease.map_err(|error| denied(&self.folder, &error))?);
         Ok(())
     }
 

@@ -201,6 +201,16 @@ impl Journal {
         self.sound = fence.is_ok();
     }
 
+    #[cfg(test)]
+    pub(super) const fn frames_len(&self) -> usize {
+        self.frames.len()
+    }
+
+    #[cfg(test)]
+    pub(super) const fn place(&self) -> usize {
+        self.at
+    }
+
     /// Whether nobody needs the file.
     pub(super) const fn is_done(&self) -> bool {
         !self.unwritten
@@ -245,7 +255,12 @@ pub(super) fn raise_fence(folder: &Path, holder: Uuid) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    let fence = fence_of(&mut file)?.wrapping_add(1);
+    let fence = match fence_of(&mut file) {
+        Ok(fence) => fence.wrapping_add(1),
+        // Whoever made it died before there was a fence, or lost it with the power: there are no lines either.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+        Err(error) => return Err(error),
+    };
     file.seek(SeekFrom::Start(0))?;
     file.write_all(&fence.to_le_bytes())
 }

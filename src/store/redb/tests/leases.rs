@@ -241,6 +241,23 @@ fn a_lease_beats_until_its_store_ends_and_counts_on_when_its_term_changes() {
     until(|| fs::read_dir(&names).unwrap().count() == 0);
 }
 
+/// A device that takes nothing is there on Linux.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_lease_that_cannot_begin_takes_no_run_from_its_store() {
+    let (_folder, path) = folder();
+    let (mut first, mut second) = (Hand::new(&path), Hand::new(&path));
+    let now = Instant::now();
+    let _session = first.open("r", now).unwrap();
+    first.driver.holder.set_lease(TERM).unwrap();
+    let beat = beside(&first.driver.holder.folder, Uuid::from_u128(first.driver.holder.id));
+    fs::remove_file(&beat).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &beat).unwrap();
+    assert_eq!(kind(first.driver.holder.set_lease(TERM)), Some(StoreErrorKind::Exhausted));
+    assert!(fs::symlink_metadata(&beat).is_err());
+    assert_eq!(kind(second.open("r", now)), BUSY);
+}
+
 /// When the jobs that wait are looked at, in milliseconds from `start`, until there is an answer.
 fn looks(hand: &mut Hand, start: Instant, answer: &mut Answer<RedbSession>) -> (Vec<u128>, StoreErrorKind) {
     let mut at = Vec::new();
