@@ -27,6 +27,9 @@ pub(super) struct Holder {
     beats: Arc<AtomicU64>,
     seen: Seen,
     pub(super) journal: Journal,
+    /// How many journals of others were read.
+    #[cfg(test)]
+    pub(super) reads: core::cell::Cell<u64>,
     _lock: File,
 }
 
@@ -67,6 +70,8 @@ impl Holder {
             beats: Arc::default(),
             seen: Seen::default(),
             journal,
+            #[cfg(test)]
+            reads: core::cell::Cell::new(0),
             _lock: lock,
         })
     }
@@ -101,6 +106,12 @@ impl Holder {
         Ok(others)
     }
 
+    /// Makes it last which files there are and which there are no more; whether it does.
+    pub(super) fn sync_names(&self) -> bool {
+        // Where folders cannot be opened there is nothing to be done about it.
+        File::open(&self.folder).is_ok_and(|folder| folder.sync_all().is_ok()) || cfg!(not(unix))
+    }
+
     /// Deletes what is left of a holder that ended, once the lines of its journal are in the tables. No name ever comes
     /// back, so it cannot be the wrong one.
     pub(super) fn bury(&mut self, holder: u128) {
@@ -112,6 +123,8 @@ impl Holder {
     /// What has to be in the tables before a run of this holder can be had.
     pub(super) fn journal_of(&self, holder: u128) -> Result<Vec<u8>, StoreError> {
         let id = Uuid::from_u128(holder);
+        #[cfg(test)]
+        self.reads.set(self.reads.get() + 1);
         let read = || {
             // Also of one that ended: where somebody took its lock away, it is there without our knowing.
             journal::raise_fence(&self.folder, id)?;

@@ -30,6 +30,8 @@ use uuid::Uuid;
 
 use super::session::Put;
 
+/// How long the fence is, and with it a journal that has no line yet.
+const FENCE: u64 = 8;
 /// Where frames begin: not in a page with the fence, which others write.
 const START: usize = 4096;
 /// How far they go.
@@ -134,7 +136,8 @@ impl Journal {
         // Until it is known to have gone well.
         self.sound = false;
         if !self.roomy {
-            self.make_room()?;
+            // What there is of room is better left to the tables than to half a journal.
+            self.make_room().inspect_err(|_| drop(self.file.set_len(FENCE)))?;
             self.roomy = true;
         }
         self.frames.clear();

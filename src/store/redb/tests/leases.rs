@@ -57,7 +57,7 @@ impl Hand {
         fs::write(beside(&holder.folder, Uuid::from_u128(holder.id)), bytes).unwrap();
     }
 
-    fn asked(&self, run: &str, patience: Duration) -> (Job, Answer<RedbSession>) {
+    pub(super) fn asked(&self, run: &str, patience: Duration) -> (Job, Answer<RedbSession>) {
         let (job, answer) = Asked::new(Open {
             run: Arc::from(run),
             access: Access::Create,
@@ -74,14 +74,14 @@ impl Hand {
     }
 
     /// Does what was asked through sessions.
-    fn work(&mut self, now: Instant) {
+    pub(super) fn work(&mut self, now: Instant) {
         let jobs = self.inbox.try_iter().collect();
         self.driver.serve(jobs, now);
     }
 }
 
 /// What has been answered by now.
-fn came<T>(mut answer: Answer<T>) -> Option<Result<T, StoreError>> {
+pub(super) fn came<T>(mut answer: Answer<T>) -> Option<Result<T, StoreError>> {
     answer.0.try_recv().ok()
 }
 

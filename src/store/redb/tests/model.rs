@@ -351,6 +351,8 @@ impl World {
     }
 
     fn batch(&mut self, store: usize, asks: &[Ask], fails: bool) -> Outcome {
+        // By whom others are first seen as it is opened, in a time that is not ours.
+        self.hand(store);
         self.beat();
         let asked: Vec<Asking> = asks.iter().filter_map(|ask| self.ask(store, ask)).collect();
         let away = self.path.with_extension("away");
@@ -594,7 +596,7 @@ fn only_own_files(path: &Path) -> Outcome {
 
 /// More by hand, with a folder for temporary files in memory.
 fn cases() -> u32 {
-    std::env::var("STROMA_MODEL_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(32)
+    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(32)
 }
 
 proptest! {
