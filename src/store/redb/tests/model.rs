@@ -1,4 +1,5 @@
 //! Stores on one file that do whatever comes, die and stand still wherever it hurts, against what the contract says.
+#![allow(clippy::needless_range_loop, reason = "an index is the name of a run or a node here")]
 
 use core::time::Duration;
 use std::{
@@ -54,6 +55,19 @@ enum Ask {
     Release { run: usize },
     Open { run: usize, create: bool },
     Forget { run: usize },
+}
+
+impl Ask {
+    fn of_session(&self) -> Option<usize> {
+        match self {
+            Self::Put { run, .. }
+            | Self::Ledger { run, .. }
+            | Self::Discard { run, .. }
+            | Self::Load { run, .. }
+            | Self::Release { run } => Some(*run),
+            Self::Open { .. } | Self::Forget { .. } => None,
+        }
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -136,8 +150,8 @@ fn step() -> impl Strategy<Value = Step> {
 struct Run {
     slots: BTreeMap<(usize, u32), Maybe>,
     ledger: Maybe,
-    /// Who has it.
-    holder: Option<usize>,
+    /// Who has it, and by which token.
+    holder: Option<(usize, u64)>,
 }
 
 impl Run {
@@ -178,11 +192,11 @@ struct World {
 
 /// What was asked and is still to be answered.
 enum Asking {
-    Write(Ask, Writing, Vec<(usize, u32)>),
-    Read(Ask, Reading),
+    Write(Ask, Writing, Vec<(usize, u32)>, u64),
+    Read(Ask, Reading, u64),
     Open(usize, bool, Answer<RedbSession>),
     Forget(usize, Answer<bool>),
-    Release(usize),
+    Release(usize, u64),
 }
 
 type Outcome = Result<(), TestCaseError>;
@@ -225,6 +239,8 @@ impl World {
     fn ask(&mut self, store: usize, ask: &Ask) -> Option<Asking> {
         self.hand(store);
         let jobs = self.stores[store].as_ref().unwrap().jobs.clone();
+        // A session that has lost its run is asked too, also where its store has the run again.
+        let token = ask.of_session().and_then(|run| Some(self.sessions.get(&(store, run))?.hold.token));
 
         Some(match ask {
             Ask::Put { run, node, instance, value } => {
@@ -234,13 +250,13 @@ impl World {
                 else {
                     return None;
                 };
-                Asking::Write(ask.clone(), writing, vec![(*node, *instance)])
+                Asking::Write(ask.clone(), writing, vec![(*node, *instance)], token?)
             }
             Ask::Ledger { run, byte } => {
                 let Begun::Pending(writing) = self.sessions.get_mut(&(store, *run))?.put_ledger(&[*byte]) else {
                     return None;
                 };
-                Asking::Write(ask.clone(), writing, Vec::new())
+                Asking::Write(ask.clone(), writing, Vec::new(), token?)
             }
             Ask::Discard { run, instance } => {
                 let mut keys = Vec::new();
@@ -254,18 +270,18 @@ impl World {
                 let Begun::Pending(writing) = self.sessions.get_mut(&(store, *run))?.discard(doomed) else {
                     return None;
                 };
-                Asking::Write(ask.clone(), writing, keys)
+                Asking::Write(ask.clone(), writing, keys, token?)
             }
             Ask::Load { run, node, instance } => {
                 let slot = Slot { instance: *instance, ..output(NODES[*node]) };
                 let Begun::Pending(reading) = self.sessions.get_mut(&(store, *run))?.load(slot, <[u8]>::to_vec) else {
                     return None;
                 };
-                Asking::Read(ask.clone(), reading)
+                Asking::Read(ask.clone(), reading, token?)
             }
             Ask::Release { run } => {
                 drop(self.sessions.remove(&(store, *run))?);
-                Asking::Release(*run)
+                Asking::Release(*run, token?)
             }
             Ask::Open { run, create } => {
                 let access = if *create { Access::Create } else { Access::Existing };
@@ -284,10 +300,10 @@ impl World {
     }
 
     /// What happened to a run of this store's.
-    fn wrote(&mut self, store: usize, ask: &Ask, keys: &[(usize, u32)], result: Option<StoreErrorKind>) -> Outcome {
+    fn wrote(&mut self, by: (usize, u64), ask: &Ask, keys: &[(usize, u32)], result: Option<StoreErrorKind>) -> Outcome {
         let (Ask::Put { run, .. } | Ask::Ledger { run, .. } | Ask::Discard { run, .. }) = ask else { return Ok(()) };
         let state = &mut self.runs[*run];
-        let own = state.holder == Some(store);
+        let own = state.holder == Some(by);
         match result {
             None => prop_assert!(own, "written without the run"),
             Some(StoreErrorKind::Fenced) => prop_assert!(!own, "lost what nobody took"),
@@ -312,9 +328,9 @@ impl World {
         Ok(())
     }
 
-    fn released(&mut self, store: usize, run: usize) {
+    fn released(&mut self, by: (usize, u64), run: usize) {
         let state = &mut self.runs[run];
-        if state.holder == Some(store) {
+        if state.holder == Some(by) {
             state.holder = None;
             if state.is_surely_empty() {
                 *state = Run::default();
@@ -338,7 +354,7 @@ impl World {
         // Without a slot there is no run that the ledger would be of.
         prop_assert!(known || state.is_surely_empty(), "ledger {:?} of {:?}", ledger, state.ledger);
         state.ledger = vec![ledger];
-        state.holder = Some(store);
+        state.holder = Some((store, session.hold.token));
         self.sessions.insert((store, run), session);
         Ok(())
     }
@@ -369,24 +385,29 @@ impl World {
         let mut failed = BTreeSet::new();
         for asking in asked {
             match asking {
-                Asking::Write(ask, writing, keys) => {
+                Asking::Write(ask, writing, keys, token) => {
                     let result = kind(ended(Begun::Pending(writing)));
                     if let (Some(_), Ask::Put { run, .. } | Ask::Ledger { run, .. } | Ask::Discard { run, .. }) =
                         (result, &ask)
                     {
-                        failed.insert(*run);
+                        failed.insert((*run, token));
                     }
                     let before: Vec<_> =
                         reads.iter().map(|(_, run, key, _): &(_, usize, (usize, u32), Maybe)| (*run, *key)).collect();
-                    self.wrote(store, &ask, &keys, result)?;
+                    self.wrote((store, token), &ask, &keys, result)?;
                     for ((_, _, _, allowed), (run, key)) in reads.iter_mut().zip(before) {
                         allowed.extend(self.runs[run].slot(key.0, key.1).clone());
                     }
                 }
-                Asking::Read(ask, reading) => {
+                Asking::Read(ask, reading, token) => {
                     let Ask::Load { run, node, instance } = ask else { continue };
                     let allowed = self.runs[run].slot(node, instance).clone();
-                    reads.push(((reading, self.runs[run].holder == Some(store)), run, (node, instance), allowed));
+                    reads.push((
+                        (reading, self.runs[run].holder == Some((store, token))),
+                        run,
+                        (node, instance),
+                        allowed,
+                    ));
                 }
                 Asking::Open(run, create, answer) => {
                     let state = &self.runs[run];
@@ -426,7 +447,7 @@ impl World {
                         }
                     }
                 }
-                Asking::Release(run) => self.released(store, run),
+                Asking::Release(run, token) => self.released((store, token), run),
             }
         }
         for ((reading, own), run, (node, instance), allowed) in reads {
@@ -444,10 +465,11 @@ impl World {
             }
         }
         // A write that fails ends the run.
-        for run in failed {
-            if self.sessions.remove(&(store, run)).is_some() {
+        for (run, token) in failed {
+            if self.sessions.get(&(store, run)).is_some_and(|session| session.hold.token == token) {
+                self.sessions.remove(&(store, run));
                 self.serve(store);
-                self.released(store, run);
+                self.released((store, token), run);
             }
         }
         Ok(())
@@ -480,7 +502,7 @@ impl World {
                 }
                 fs::write(&journal, after).unwrap();
                 let state = &mut self.runs[*run];
-                if state.holder == Some(store) {
+                if state.holder == Some((store, session.hold.token)) {
                     // As if it were over before it was reported; a part of it is nothing, unless what is missing was there.
                     let certain = *parts == 100;
                     set(state.slot(*node, *instance), Some(*value), certain);
@@ -501,7 +523,7 @@ impl World {
     fn gone(&mut self, store: usize) {
         self.sessions.retain(|(of, _), _| *of != store);
         for run in 0..RUNS.len() {
-            if self.runs[run].holder == Some(store) {
+            if self.runs[run].holder.is_some_and(|(of, _)| of == store) {
                 self.runs[run].holder = None;
             }
         }
@@ -546,8 +568,8 @@ impl World {
             Step::End { store } => {
                 if let Some(Hand { driver, jobs, inbox }) = self.stores[*store].take() {
                     for run in 0..RUNS.len() {
-                        if self.sessions.remove(&(*store, run)).is_some() {
-                            self.released(*store, run);
+                        if let Some(session) = self.sessions.remove(&(*store, run)) {
+                            self.released((*store, session.hold.token), run);
                         }
                     }
                     drop(jobs);
