@@ -189,6 +189,11 @@ impl Disk {
     fn path(&self, name: &str) -> PathBuf {
         self.0.path().join(name)
     }
+
+    fn free(&self) -> u64 {
+        let said = Command::new("df").args(["-B1", "--output=avail"]).arg(self.0.path()).output().unwrap();
+        String::from_utf8(said.stdout).unwrap().lines().last().unwrap().trim().parse().unwrap()
+    }
 }
 
 impl Drop for Disk {
@@ -207,13 +212,9 @@ fn on_a_full_disk_a_run_stops_short_and_goes_on_once_there_is_room() {
     let elsewhere = TempDir::new().unwrap();
     let (file, effects) = (disk.path("runs.redb"), elsewhere.path().join("effects"));
     let mut process = Process::new(&file, &effects, "");
-    let free = || {
-        let said = Command::new("df").args(["-B1", "--output=avail"]).arg(disk.0.path()).output().unwrap();
-        String::from_utf8(said.stdout).unwrap().lines().last().unwrap().trim().parse::<u64>().unwrap()
-    };
     // All but room for a few nodes goes to somebody else.
     let filler = disk.path("filler");
-    fs::write(&filler, vec![0; usize::try_from(free()).unwrap() - 5 * BYTES]).unwrap();
+    fs::write(&filler, vec![0; usize::try_from(disk.free()).unwrap() - 5 * BYTES]).unwrap();
     let before = halted(&mut process, &effects);
     fs::remove_file(filler).unwrap();
     let said = process.ask("r");
@@ -223,6 +224,26 @@ fn on_a_full_disk_a_run_stops_short_and_goes_on_once_there_is_room() {
     assert_eq!(rest, NODES[restored..]);
     process.quit();
     assert!(is_whole(&file));
+}
+
+#[test]
+fn a_journal_that_has_no_room_leaves_what_there_is_to_the_tables() {
+    let Some(disk) = Disk::new() else {
+        eprintln!("NO SMALL DISK: this user may not mount one; how little room is enough is not shown");
+        return;
+    };
+    let elsewhere = TempDir::new().unwrap();
+    let (file, effects) = (disk.path("runs.redb"), elsewhere.path().join("effects"));
+    let mut process = Process::new(&file, &effects, "");
+    // Less than a journal takes, and the input, which is small, would go there.
+    let before = 200_000;
+    fs::write(disk.path("filler"), vec![0; usize::try_from(disk.free()).unwrap() - before]).unwrap();
+    let said = process.ask("r");
+    assert!(said.starts_with("PARTIAL Exhausted: ") || said.starts_with("done "), "{said}");
+    for entry in fs::read_dir(disk.path("runs.redb.holders")).unwrap() {
+        assert!(entry.unwrap().metadata().unwrap().len() < 4096);
+    }
+    process.quit();
 }
 
 #[test]

@@ -1,9 +1,16 @@
 //! One write transaction.
 
-use alloc::{boxed::Box, collections::BTreeMap, format, string::String, sync::Arc, vec::Vec};
+use alloc::{
+    boxed::Box,
+    collections::{BTreeMap, BTreeSet},
+    format,
+    string::String,
+    sync::Arc,
+    vec::Vec,
+};
 use std::{collections::HashMap, time::Instant};
 
-use ::redb::{ReadableTable, ReadableTableMetadata, Table, WriteTransaction};
+use ::redb::{ReadableTable, Table, WriteTransaction};
 use uuid::Uuid;
 
 use super::{
@@ -48,6 +55,9 @@ pub(super) struct Batch<'t> {
     pub(super) now: Instant,
     pub(super) claims: &'t mut Claims,
     pub(super) changed: bool,
+    /// Whose journals have been read in this transaction. Once is enough: what they write after that finds the fence
+    /// raised, and waits for the tables.
+    taken_over: BTreeSet<u128>,
     /// Holders that ended, of whom nothing is needed any more once this is committed.
     pub(super) ended: Vec<u128>,
 }
@@ -67,6 +77,7 @@ impl<'t> Batch<'t> {
             now,
             claims,
             changed: false,
+            taken_over: BTreeSet::new(),
             ended: Vec::new(),
         })
     }
@@ -159,6 +170,9 @@ impl<'t> Batch<'t> {
 
     /// Takes over what is in the journal of a holder that ended or stands still.
     fn take_over(&mut self, holder: u128, life: Life) -> Result<Result<(), StoreError>, ::redb::Error> {
+        if self.taken_over.contains(&holder) {
+            return Ok(Ok(()));
+        }
         let bytes = match self.holder.journal_of(holder) {
             Ok(bytes) => bytes,
             Err(error) => return Ok(Err(error)),
@@ -176,6 +190,7 @@ impl<'t> Batch<'t> {
             self.journals.insert(holder, last)?;
             self.changed = true;
         }
+        self.taken_over.insert(holder);
         if life == Life::Over {
             self.ended.push(holder);
         }
@@ -197,9 +212,17 @@ impl<'t> Batch<'t> {
                 return Ok(Err(error));
             }
         }
-        let (own, before) = (self.holder.id, self.journals.len()?);
-        self.journals.retain(|holder, _| holder == own || others.contains(&holder))?;
-        self.changed |= self.journals.len()? != before;
+        let own = self.holder.id;
+        let needed = |holder: u128| holder == own || others.contains(&holder);
+        let mut needless = false;
+        for noted in self.journals.iter()? {
+            needless |= !needed(noted?.0.value());
+        }
+        // A journal that came back after a power cut would be taken over a second time if the note of it were gone.
+        if needless && self.holder.sync_names() {
+            self.journals.retain(|holder, _| needed(holder))?;
+            self.changed = true;
+        }
         Ok(Ok(()))
     }
 

@@ -27,6 +27,9 @@ pub(super) struct Holder {
     beats: Arc<AtomicU64>,
     seen: Seen,
     pub(super) journal: Journal,
+    /// How many journals of others were read.
+    #[cfg(test)]
+    pub(super) reads: core::cell::Cell<u64>,
     _lock: File,
 }
 
@@ -57,8 +60,9 @@ impl Holder {
         let id = Uuid::now_v7();
         let path = folder.join(id.to_string());
         let lock = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
-        lock.try_lock()?;
-        let journal = Journal::new(&folder, id)?;
+        let begun = lock.try_lock().map_err(io::Error::from).and_then(|()| Journal::new(&folder, id));
+        // Where there is no room, not even what was begun is to stay.
+        let journal = begun.inspect_err(|_| bury(&folder, id))?;
         Ok(Self {
             id: id.as_u128(),
             folder,
@@ -66,17 +70,22 @@ impl Holder {
             beats: Arc::default(),
             seen: Seen::default(),
             journal,
+            #[cfg(test)]
+            reads: core::cell::Cell::new(0),
             _lock: lock,
         })
     }
 
     /// From now on this holder counts as stopped when it did not beat for `term`.
     pub(super) fn set_lease(&mut self, term: Duration) -> Result<(), StoreError> {
+        let id = Uuid::from_u128(self.id);
         self.lease = None;
-        self.lease = Some(
-            Lease::new(&self.folder, Uuid::from_u128(self.id), term, &self.beats)
-                .map_err(|error| denied(&self.folder, &error))?,
-        );
+        let lease = Lease::new(&self.folder, id, term, &self.beats);
+        if lease.is_err() {
+            // A beat that is left behind stands still, and would make this holder look as if it were stopped.
+            let _ = fs::remove_file(beside(&self.folder, id));
+        }
+        self.lease = Some(lease.map_err(|error| denied(&self.folder, &error))?);
         Ok(())
     }
 
@@ -97,6 +106,12 @@ impl Holder {
         Ok(others)
     }
 
+    /// Makes it last which files there are and which there are no more; whether it does.
+    pub(super) fn sync_names(&self) -> bool {
+        // Where folders cannot be opened there is nothing to be done about it.
+        File::open(&self.folder).is_ok_and(|folder| folder.sync_all().is_ok()) || cfg!(not(unix))
+    }
+
     /// Deletes what is left of a holder that ended, once the lines of its journal are in the tables. No name ever comes
     /// back, so it cannot be the wrong one.
     pub(super) fn bury(&mut self, holder: u128) {
@@ -108,6 +123,8 @@ impl Holder {
     /// What has to be in the tables before a run of this holder can be had.
     pub(super) fn journal_of(&self, holder: u128) -> Result<Vec<u8>, StoreError> {
         let id = Uuid::from_u128(holder);
+        #[cfg(test)]
+        self.reads.set(self.reads.get() + 1);
         let read = || {
             // Also of one that ended: where somebody took its lock away, it is there without our knowing.
             journal::raise_fence(&self.folder, id)?;

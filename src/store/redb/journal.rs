@@ -30,6 +30,8 @@ use uuid::Uuid;
 
 use super::session::Put;
 
+/// How long the fence is, and with it a journal that has no line yet.
+const FENCE: u64 = 8;
 /// Where frames begin: not in a page with the fence, which others write.
 const START: usize = 4096;
 /// How far they go.
@@ -134,7 +136,8 @@ impl Journal {
         // Until it is known to have gone well.
         self.sound = false;
         if !self.roomy {
-            self.make_room()?;
+            // What there is of room is better left to the tables than to half a journal.
+            self.make_room().inspect_err(|_| drop(self.file.set_len(FENCE)))?;
             self.roomy = true;
         }
         self.frames.clear();
@@ -201,6 +204,16 @@ impl Journal {
         self.sound = fence.is_ok();
     }
 
+    #[cfg(test)]
+    pub(super) const fn frames_len(&self) -> usize {
+        self.frames.len()
+    }
+
+    #[cfg(test)]
+    pub(super) const fn place(&self) -> usize {
+        self.at
+    }
+
     /// Whether nobody needs the file.
     pub(super) const fn is_done(&self) -> bool {
         !self.unwritten
@@ -245,7 +258,12 @@ pub(super) fn raise_fence(folder: &Path, holder: Uuid) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    let fence = fence_of(&mut file)?.wrapping_add(1);
+    let fence = match fence_of(&mut file) {
+        Ok(fence) => fence.wrapping_add(1),
+        // Whoever made it died before there was a fence, or lost it with the power: there are no lines either.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(()),
+        Err(error) => return Err(error),
+    };
     file.seek(SeekFrom::Start(0))?;
     file.write_all(&fence.to_le_bytes())
 }

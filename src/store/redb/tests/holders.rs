@@ -84,6 +84,22 @@ fn a_dead_holder_without_a_run_is_swept_away_by_the_next_to_open() {
     until(|| holders(&path) == 0);
 }
 
+#[test]
+fn what_is_left_of_a_holder_that_died_as_it_came_keeps_nobody_out() {
+    let (_folder, path) = folder();
+    let store = RedbStore::open(&path).unwrap();
+    let names = Holder::folder(&path.canonicalize().unwrap());
+    // Killed between making the journal and writing to it, out of room there, or what a power cut left of both.
+    for len in 0..8 {
+        let id = Uuid::now_v7().to_string();
+        fs::write(names.join(&id), b"").unwrap();
+        fs::write(names.join(id + ".journal"), vec![0; len]).unwrap();
+        let _second = RedbStore::open(&path).unwrap();
+        assert_eq!(holders(&path), 2);
+    }
+    drop(store);
+}
+
 /// What a takeover does to the record, with the holder still alive.
 fn rewrite(path: &Path, run: &str, change: impl FnOnce(u128, u64) -> (u128, u64)) {
     let database = builder().open(path).unwrap();

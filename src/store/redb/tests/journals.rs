@@ -1,6 +1,9 @@
 //! What is in a journal and not in the tables yet, and how it gets there whoever lives or dies.
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 use std::{format, fs, sync::Arc, thread, time::Instant, vec::Vec};
 
 use ::redb::{ReadableDatabase, ReadableTableMetadata};
@@ -9,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     BUSY, Raw, ended, existing, folder, holders, kind,
-    leases::{Hand, TERM, result},
+    leases::{Hand, TERM, came, result},
     load, open, output, put, until,
 };
 use crate::{
@@ -169,6 +172,27 @@ fn a_holder_that_dies_under_the_eyes_of_another_leaves_it_all_it_saved() {
     let taken = second.open("r", now).unwrap();
     assert!(taken.holds(output("a")));
     assert!(!beside(&names, id).exists());
+}
+
+#[test]
+fn many_runs_of_one_holder_are_had_with_one_look_at_its_journal() {
+    let (_folder, path) = folder();
+    let now = Instant::now();
+    let (mut first, mut second) = (Hand::new(&path), Hand::new(&path));
+    let runs: Vec<_> = (0..100).map(|run| format!("run {run}")).collect();
+    let mut sessions: Vec<_> = runs.iter().map(|run| first.open(run, now).unwrap()).collect();
+    let writes: Vec<_> = sessions.iter_mut().map(|session| session.put(output("a"), Raw(b"1"), b"")).collect();
+    first.work(now);
+    assert!(writes.into_iter().all(|write| ended(write).is_ok()));
+    first.die();
+    drop(sessions);
+    let (jobs, answers): (Vec<_>, Vec<_>) = runs.iter().map(|run| second.asked(run, Duration::ZERO)).unzip();
+    let before = second.driver.holder.reads.get();
+    second.driver.serve(jobs, now);
+    assert_eq!(second.driver.holder.reads.get() - before, 1);
+    for answer in answers {
+        assert!(came(answer).unwrap().unwrap().holds(output("a")));
+    }
 }
 
 #[test]

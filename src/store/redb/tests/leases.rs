@@ -57,7 +57,7 @@ impl Hand {
         fs::write(beside(&holder.folder, Uuid::from_u128(holder.id)), bytes).unwrap();
     }
 
-    fn asked(&self, run: &str, patience: Duration) -> (Job, Answer<RedbSession>) {
+    pub(super) fn asked(&self, run: &str, patience: Duration) -> (Job, Answer<RedbSession>) {
         let (job, answer) = Asked::new(Open {
             run: Arc::from(run),
             access: Access::Create,
@@ -74,14 +74,14 @@ impl Hand {
     }
 
     /// Does what was asked through sessions.
-    fn work(&mut self, now: Instant) {
+    pub(super) fn work(&mut self, now: Instant) {
         let jobs = self.inbox.try_iter().collect();
         self.driver.serve(jobs, now);
     }
 }
 
 /// What has been answered by now.
-fn came<T>(mut answer: Answer<T>) -> Option<Result<T, StoreError>> {
+pub(super) fn came<T>(mut answer: Answer<T>) -> Option<Result<T, StoreError>> {
     answer.0.try_recv().ok()
 }
 
@@ -239,6 +239,23 @@ fn a_lease_beats_until_its_store_ends_and_counts_on_when_its_term_changes() {
     until(|| read().1 > count + 2);
     drop(session);
     until(|| fs::read_dir(&names).unwrap().count() == 0);
+}
+
+/// A device that takes nothing is there on Linux.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_lease_that_cannot_begin_takes_no_run_from_its_store() {
+    let (_folder, path) = folder();
+    let (mut first, mut second) = (Hand::new(&path), Hand::new(&path));
+    let now = Instant::now();
+    let _session = first.open("r", now).unwrap();
+    first.driver.holder.set_lease(TERM).unwrap();
+    let beat = beside(&first.driver.holder.folder, Uuid::from_u128(first.driver.holder.id));
+    fs::remove_file(&beat).unwrap();
+    std::os::unix::fs::symlink("/dev/full", &beat).unwrap();
+    assert_eq!(kind(first.driver.holder.set_lease(TERM)), Some(StoreErrorKind::Exhausted));
+    assert!(fs::symlink_metadata(&beat).is_err());
+    assert_eq!(kind(second.open("r", now)), BUSY);
 }
 
 /// When the jobs that wait are looked at, in milliseconds from `start`, until there is an answer.

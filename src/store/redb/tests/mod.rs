@@ -4,6 +4,7 @@ mod errors;
 mod holders;
 mod journals;
 mod leases;
+mod model;
 mod runs;
 
 use alloc::{sync::Arc, task::Wake, vec::Vec};
