@@ -820,6 +820,30 @@ async fn flush_waits_for_a_run_whose_opening_was_dropped() {
     }
 }
 
+#[tokio::test]
+async fn who_lost_only_the_hash_does_not_write_on_beside_the_next_holder() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let (first, second) = (store(&server).with_lease(ms(300)), store(&server));
+    let mut session = open(&first, "r").await.unwrap();
+    put(&mut session, "a", b"1").await.unwrap();
+    let _: () = server.ask(&["DEL", "stroma:{r}"]);
+    let mut other = open(&second, "r").await.unwrap();
+    assert!(other.is_new());
+    let end = Instant::now() + secs(20);
+    let told = loop {
+        if let Err(error) = put(&mut session, "a", b"2").await {
+            break error.kind();
+        }
+        assert!(Instant::now() < end, "both write");
+    };
+    assert_eq!(told, StoreErrorKind::Fenced);
+    put(&mut other, "a", b"3").await.unwrap();
+    assert_eq!(load(&mut other, "a").await.unwrap(), b"3");
+}
+
 /// All that a session does.
 async fn a_whole_life(store: &RedisStore, run: &str) {
     let mut session = open(store, run).await.unwrap();
