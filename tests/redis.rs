@@ -798,8 +798,70 @@ async fn it_goes_over_a_unix_socket_too_and_to_a_server_of_a_cluster() {
     assert!(calls.all().iter().all(|(_, calls)| *calls == 2), "{:?}", calls.all());
 }
 
+#[tokio::test]
+async fn what_is_asked_after_a_failure_is_tried_anew() {
+    if !is_installed() {
+        return;
+    }
+    let mut server = Server::start(&[]);
+    let (patient, hasty) = (store(&server), store(&server).with_patience(Duration::ZERO));
+    server.kill();
+    assert_eq!(kind(patient.reach().await), Some(StoreErrorKind::Unavailable));
+    for _ in 0..2 {
+        assert_eq!(kind(open(&hasty, "r").await), Some(StoreErrorKind::Unavailable));
+    }
+    server.start_again();
+    assert_eq!(patient.reach().await, Ok(()));
+    assert!(open(&hasty, "r").await.is_ok());
+}
+
+#[tokio::test]
+async fn for_ever_is_a_time_like_another() {
+    if !is_installed() {
+        return;
+    }
+    let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let for_ever = RedisStore::new(&server.url(), Duration::MAX).unwrap();
+    let store = for_ever.with_lease(Duration::MAX).with_patience(Duration::MAX).wait_for(Duration::MAX);
+    let mut session = open(&store, "r").await.unwrap();
+    put(&mut session, "a", b"1").await.unwrap();
+    server.kill();
+    let Begun::Pending(writing) = session.put(output("b"), Raw(b"2"), b"") else { panic!() };
+    let writing = tokio::spawn(writing);
+    eventually("it was tried", || (!writing.is_finished()).then_some(())).await;
+    server.start_again();
+    writing.await.unwrap().unwrap();
+    assert_eq!(load(&mut session, "a").await.unwrap(), b"1");
+}
+
 /// How long a lease is that nobody waits for here.
 const LONG: Duration = secs(500);
+
+#[tokio::test]
+async fn a_run_whose_opening_was_given_up_is_given_back() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let other = store(&server).wait_for(secs(20));
+    // Nobody hears the answer, and then nobody wants it any more.
+    let proxy = Proxy::to(server.port()).await;
+    let store_there = RedisStore::new(&proxy.url(), TTL).unwrap().with_lease(LONG).with_patience(ms(300));
+    store_there.reach().await.unwrap();
+    proxy.hold(Way::Down, usize::MAX);
+    let Begun::Pending(opening) = store_there.open(&id("dropped"), Access::Create) else { panic!() };
+    eventually("it is held", || (server.keys().len() == 2).then_some(())).await;
+    drop(opening);
+    proxy.hold(Way::Down, 0);
+    proxy.cut_after(Way::Down, 0);
+    assert!(open(&other, "dropped").await.is_ok());
+    // The same, but it waits until its patience is over.
+    store_there.reach().await.unwrap();
+    proxy.hold(Way::Down, usize::MAX);
+    assert_eq!(kind(open(&store_there, "late").await), Some(StoreErrorKind::Unavailable));
+    proxy.hold(Way::Down, 0);
+    assert!(open(&other, "late").await.is_ok());
+}
 
 #[tokio::test]
 async fn flush_waits_for_a_run_whose_opening_was_dropped() {
@@ -818,6 +880,29 @@ async fn flush_waits_for_a_run_whose_opening_was_dropped() {
         store.flush().await;
         assert_eq!(server.keys(), [""; 0], "after {turns}");
     }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_run_outlives_the_store_that_was_asked() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let (holder, asked) = (store(&server), store(&server).wait_for(secs(20)));
+    let held = open(&holder, "r").await.unwrap();
+    let Begun::Pending(opening) = asked.open(&id("r"), Access::Create) else { panic!() };
+    let Begun::Pending(forgetting) = asked.forget(&id("r")) else { panic!() };
+    let before = server.calls("evalsha");
+    drop(asked);
+    let opening = tokio::spawn(opening);
+    eventually("it asks again", || (server.calls("evalsha") >= before + 3 || opening.is_finished()).then_some(()))
+        .await;
+    drop(held);
+    let mut session = opening.await.unwrap().unwrap();
+    put(&mut session, "a", b"1").await.unwrap();
+    drop(session);
+    assert_eq!(forgetting.await, Ok(true));
+    eventually("all is given back", || server.keys().is_empty().then_some(())).await;
 }
 
 #[tokio::test]
@@ -842,6 +927,26 @@ async fn who_lost_only_the_hash_does_not_write_on_beside_the_next_holder() {
     assert_eq!(told, StoreErrorKind::Fenced);
     put(&mut other, "a", b"3").await.unwrap();
     assert_eq!(load(&mut other, "a").await.unwrap(), b"3");
+}
+
+#[tokio::test]
+async fn what_is_still_on_its_way_over_an_old_connection_never_arrives() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let proxy = Proxy::to(server.port()).await;
+    let store_there = RedisStore::new(&proxy.url(), TTL).unwrap();
+    let mut session = open(&store_there, "r").await.unwrap();
+    let old = proxy.ends()[0];
+    let clients = || server.ask::<String>(&["CLIENT", "LIST"]);
+    assert!(clients().contains(&format!("addr={old} ")));
+    // The first connection falls silent, and the next ones come to nothing.
+    proxy.hold(Way::Up, 1);
+    proxy.turn_away(3);
+    put(&mut session, "a", b"1").await.unwrap();
+    assert!(!clients().contains(&format!("addr={old} ")), "{}", clients());
+    assert_eq!(proxy.ends().len(), 2);
 }
 
 /// All that a session does.

@@ -71,6 +71,8 @@ struct Job {
     opens: Option<Arc<Hold>>,
     /// The log of its session is no more, and what is asked is why.
     lost: bool,
+    /// It was sent at least once, so it may be done.
+    sent: bool,
 }
 
 pub(super) struct Driver {
@@ -93,8 +95,10 @@ pub(super) struct Driver {
     /// Nothing is sent, and no connection made, before this.
     pause: Option<Instant>,
     again: Duration,
-    /// Why the server cannot, as it was said last.
+    /// Why the server cannot, as it was said last, and the number of the last job that this concerns: what is asked later
+    /// is tried first.
     trouble: Option<StoreError>,
+    concerns: u64,
     numbers: u64,
     closed: bool,
 }
@@ -143,6 +147,7 @@ impl Driver {
             pause: None,
             again: AGAIN,
             trouble: None,
+            concerns: 0,
             numbers: 0,
             closed: false,
         }
@@ -172,7 +177,7 @@ impl Driver {
                     }
                 }
                 None if dialling.is_none() && self.pause.is_none() && self.wants_a_line() => {
-                    dialling.set(Some(dial(&settings, old.take())));
+                    dialling.set(Some(dial(&settings, old.clone())));
                 }
                 _ => {}
             }
@@ -181,7 +186,7 @@ impl Driver {
                 return;
             }
             // A timer that rings too early costs less than one that is set at every turn.
-            let next = self.next_time(now);
+            let next = self.next_time(now, line.is_some());
             if next < armed || armed <= now {
                 armed = next;
                 sleep.as_mut().reset(armed);
@@ -247,6 +252,8 @@ impl Driver {
                         Ok((dialled, carries)) => {
                             line = Some(dialled);
                             carrier = Some(carries);
+                            // It is closed by now.
+                            old = None;
                             // Leases may have run out in the meantime.
                             self.renew = now;
                             Verdict::Keep
@@ -284,8 +291,17 @@ impl Driver {
         };
         match work {
             Work::Flush { answer } => self.flushes.push_back((number, answer)),
-            work => self.queue.push_back(Job { number, asked: now, troubled: None, work, opens, lost: false }),
+            work => {
+                let job = Job { number, asked: now, troubled: None, work, opens, lost: false, sent: false };
+                self.queue.push_back(job);
+            }
         }
+    }
+
+    /// Gives back a run that was opened for nobody, in the place of what opened it: so whoever flushed after that waits.
+    fn give_back(&mut self, number: u64, hold: Arc<Hold>, empty: bool, now: Instant) {
+        let work = Work::Release { hold, empty };
+        self.put_back(Job { number, asked: now, troubled: None, work, opens: None, lost: false, sent: false });
     }
 
     /// A connection is for those who ask, and for the leases of those who hold.
@@ -305,7 +321,7 @@ impl Driver {
             self.put_back(job);
         }
         if connected && self.renew <= now && !self.held.is_empty() {
-            self.renew = now + self.settings.lease / 3;
+            self.renew = now + self.renew_every();
             let due: Vec<_> =
                 self.held.values().filter(|hold| !hold.renewing.swap(true, Ordering::Relaxed)).cloned().collect();
             for hold in due {
@@ -314,13 +330,18 @@ impl Driver {
         }
         if self.trouble.is_some() && self.expire <= now {
             self.expire = now + EXPIRE;
-            self.expire(now);
+            self.expire(now, connected && self.pause.is_none());
         }
     }
 
-    fn next_time(&self, now: Instant) -> Instant {
+    fn renew_every(&self) -> Duration {
+        (self.settings.lease / 3).min(NEVER)
+    }
+
+    fn next_time(&self, now: Instant, connected: bool) -> Instant {
         let mut next = now + NEVER;
-        if !self.held.is_empty() {
+        // Without a connection nothing is renewed, and with the next one all is.
+        if connected && !self.held.is_empty() {
             next = next.min(self.renew.max(now));
         }
         if let Some(until) = self.pause {
@@ -350,13 +371,18 @@ impl Driver {
         let mut batch = Pipeline::new();
         while jobs.len() < BATCH
             && bytes < BATCH_BYTES
-            && let Some(job) = self.queue.pop_front()
+            && let Some(mut job) = self.queue.pop_front()
         {
-            if !job.work.is_moot() {
-                bytes += job.work.bytes();
-                batch.add_command(self.command(line, &job, now));
-                jobs.push(job);
+            if job.work.is_moot() {
+                let Some(opened) = job.opens.filter(|_| job.sent) else { continue };
+                // It may be held by now, for nobody.
+                job.work = Work::Release { hold: opened, empty: false };
+                job.opens = None;
             }
+            job.sent = true;
+            bytes += job.work.bytes();
+            batch.add_command(self.command(line, &job, now));
+            jobs.push(job);
         }
         if jobs.is_empty() {
             return None;
@@ -451,6 +477,9 @@ impl Driver {
 
     #[cold]
     fn refuse(&mut self, mut job: Job, trouble: Trouble, now: Instant) -> Verdict {
+        if let Some(hold) = job.work.hold() {
+            hold.stale.store(true, Ordering::Relaxed);
+        }
         if let Trouble::Final(error) = trouble {
             self.forget_hold(&job.work, false);
             job.work.fail(error);
@@ -462,10 +491,8 @@ impl Driver {
             self.pause(now);
         }
         self.trouble = Some(trouble.into_error());
+        self.concerns = self.numbers;
         job.troubled.get_or_insert(now);
-        if let Some(hold) = job.work.hold() {
-            hold.stale.store(true, Ordering::Relaxed);
-        }
         self.put_back(job);
         verdict
     }
@@ -477,6 +504,7 @@ impl Driver {
         let error = trouble.into_error();
         self.pause(now);
         self.trouble = Some(error.clone());
+        self.concerns = self.numbers;
         self.expire = now;
         if refused {
             self.say_again(now);
@@ -514,18 +542,31 @@ impl Driver {
         self.queue.insert(at, job);
     }
 
-    /// Fails what has waited for the server long enough.
+    /// Fails what has waited for the server long enough, but nothing that was not tried yet: the trouble may be over. Only a
+    /// run that has no time at all does not wait for that where it would have to.
     #[cold]
-    fn expire(&mut self, now: Instant) {
+    fn expire(&mut self, now: Instant, at_once: bool) {
         let Some(trouble) = self.trouble.clone() else { return };
+        let mut given_up = Vec::new();
         for mut job in mem::take(&mut self.queue) {
-            let since = *job.troubled.get_or_insert(now);
-            if job.work.is_hurried() || since + self.settings.patience <= now {
-                self.forget_hold(&job.work, false);
-                job.work.fail(trouble.clone());
-            } else {
+            let tried = job.number <= self.concerns;
+            if !tried && (at_once || !matches!(job.work, Work::Write { .. })) {
                 self.queue.push_back(job);
+                continue;
             }
+            let since = *job.troubled.get_or_insert(now);
+            let is_over = tried && now.saturating_duration_since(since) >= self.settings.patience;
+            if !is_over && !job.work.is_hurried() {
+                self.queue.push_back(job);
+                continue;
+            }
+            self.forget_hold(&job.work, false);
+            job.work.fail(trouble.clone());
+            given_up.extend(job.opens.filter(|_| job.sent));
+        }
+        // The server may have done it all the same.
+        for hold in given_up {
+            self.take(Work::Release { hold, empty: false }, now);
         }
     }
 
@@ -604,21 +645,20 @@ impl Driver {
                 let (Work::Open { access, answer, .. }, Some(hold)) = (job.work, job.opens) else { return };
                 self.held.insert(hold.token.clone(), Arc::clone(&hold));
                 if self.held.len() == 1 {
-                    self.renew = now + self.settings.lease / 3;
+                    self.renew = now + self.renew_every();
                 }
                 let empty = present.is_empty();
-                match self.jobs.upgrade() {
-                    // All that it had was discarded by a holder that then died.
-                    Some(_) if empty && access == Access::Existing => {
-                        self.take(Work::Release { hold, empty }, now);
-                        drop(answer.send(Err(unknown(&self.settings))));
-                    }
-                    // A session that does not arrive gives its run back as it is dropped.
-                    Some(jobs) => {
-                        let grip = Grip { jobs, hold, empty };
-                        drop(answer.send(Ok(Opened { grip, present, ledger, order })));
-                    }
-                    None => self.take(Work::Release { hold, empty }, now),
+                // All that it had was discarded by a holder that then died.
+                if empty && access == Access::Existing {
+                    self.give_back(job.number, hold, empty, now);
+                    drop(answer.send(Err(unknown(&self.settings))));
+                    return;
+                }
+                // Where nobody waits any more nobody may be left who could ask for something, either.
+                let Some(jobs) = self.jobs.upgrade() else { return self.give_back(job.number, hold, empty, now) };
+                let grip = Grip { jobs: Some(jobs), hold, empty };
+                if let Err(Ok(Opened { grip, .. })) = answer.send(Ok(Opened { grip, present, ledger, order })) {
+                    self.give_back(job.number, grip.let_go(), empty, now);
                 }
             }
             Err(error) => job.work.fail(error),
@@ -639,7 +679,8 @@ impl Driver {
 
     /// Somebody else holds the run, for so long if the lease is not renewed.
     #[cold]
-    fn meet_busy(&mut self, job: Job, left: Duration, now: Instant) {
+    fn meet_busy(&mut self, mut job: Job, left: Duration, now: Instant) {
+        job.sent = false;
         let waited = now.saturating_duration_since(job.asked);
         let patient = self.settings.wait_for.saturating_sub(waited);
         if patient.is_zero() {
@@ -675,4 +716,23 @@ fn none_yet<C>(_: impl Future<Output = Result<(Line, C), Trouble>>) -> Option<C>
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 50)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_that_cannot_be_renewed_is_no_reason_to_stay_awake() {
+        let store = super::super::RedisStore::new("redis://127.0.0.1/", Duration::from_secs(60)).unwrap();
+        let (jobs, inbox) = mpsc::unbounded_channel();
+        let mut driver = Driver::new(Arc::clone(&store.settings), inbox, jobs.downgrade());
+        let now = Instant::now();
+        driver.held.insert("token".to_string(), Arc::new(Hold::new("run".into(), "token".to_string(), now)));
+        assert_eq!(driver.next_time(now, true), now);
+        assert!(driver.next_time(now, false) > now);
+    }
 }

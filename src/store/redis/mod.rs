@@ -35,7 +35,12 @@ use tokio::{
 };
 
 pub use self::session::{RedisForgetting, RedisOpening, RedisReading, RedisSession, RedisWriting};
-use self::{driver::Driver, session::ended, settings::Settings, work::Work};
+use self::{
+    driver::Driver,
+    session::ended,
+    settings::Settings,
+    work::{Asking, Work},
+};
 use super::{Access, Begun, Store, StoreError, StoreErrorKind};
 use crate::run::RunId;
 
@@ -222,20 +227,22 @@ impl RedisStore {
     }
 
     /// Hands `work` to the task, which is made where there is none. Without a runtime it is dropped, and with it its answer.
-    fn ask(&self, mut work: Work) {
+    /// What it yields keeps the task at it.
+    fn ask(&self, mut work: Work) -> Asking {
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(jobs) = &*driver {
             match jobs.send(work) {
-                Ok(()) => return,
+                Ok(()) => return Some(jobs.clone()),
                 Err(refused) => work = refused.0,
             }
         }
-        let Ok(runtime) = Handle::try_current() else { return };
+        let runtime = Handle::try_current().ok()?;
         let (jobs, inbox) = mpsc::unbounded_channel();
         // It is taken: the other end is still here.
         let _ = jobs.send(work);
         runtime.spawn(Driver::new(Arc::clone(&self.settings), inbox, jobs.downgrade()).drive());
-        *driver = Some(jobs);
+        *driver = Some(jobs.clone());
+        Some(jobs)
     }
 
     fn key(&self, run: &RunId) -> Arc<str> {
@@ -262,14 +269,14 @@ impl Store for RedisStore {
 
     fn open(&self, run: &RunId, access: Access) -> Begun<Result<RedisSession, StoreError>, RedisOpening> {
         let (answer, opening) = oneshot::channel();
-        self.ask(Work::Open { run: self.key(run), access, answer });
-        Begun::Pending(RedisOpening(opening))
+        let asking = self.ask(Work::Open { run: self.key(run), access, answer });
+        Begun::Pending(RedisOpening(opening, asking))
     }
 
     fn forget(&self, run: &RunId) -> Begun<Result<bool, StoreError>, RedisForgetting> {
         let (answer, forgetting) = oneshot::channel();
-        self.ask(Work::Forget { run: self.key(run), answer });
-        Begun::Pending(RedisForgetting(forgetting))
+        let asking = self.ask(Work::Forget { run: self.key(run), answer });
+        Begun::Pending(RedisForgetting(forgetting, asking))
     }
 }
 

@@ -16,6 +16,9 @@ use crate::store::{Access, StoreError, owned::Present};
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
+/// By it somebody is there for whom the task goes on.
+pub(super) type Asking = Option<UnboundedSender<Work>>;
+
 /// What a session goes by.
 #[derive(Debug)]
 pub(super) struct Hold {
@@ -64,7 +67,8 @@ impl Hold {
 /// A run in hand, which is given back when this is dropped: wherever it got to on its way to a session.
 #[derive(Debug)]
 pub(super) struct Grip {
-    pub(super) jobs: UnboundedSender<Work>,
+    /// Nothing once it was let go.
+    pub(super) jobs: Asking,
     pub(super) hold: Arc<Hold>,
     /// The run has no checkpoint, so nothing of it is to stay.
     pub(super) empty: bool,
@@ -73,7 +77,13 @@ pub(super) struct Grip {
 impl Grip {
     pub(super) fn ask(&self, work: Work) {
         // What is not taken drops the sender of its answer, which tells the future.
-        let _ = self.jobs.send(work);
+        let _ = self.jobs.as_ref().map(|jobs| jobs.send(work));
+    }
+
+    /// For whoever gives the run back in another way.
+    pub(super) fn let_go(mut self) -> Arc<Hold> {
+        self.jobs = None;
+        Arc::clone(&self.hold)
     }
 }
 
