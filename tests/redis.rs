@@ -1101,6 +1101,24 @@ async fn much_and_large_is_kept_like_little_and_small() {
     assert!(session.holds(slot(2)) && !session.holds(slot(3)) && session.holds(output("big")));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_paused_clock_does_not_run_away_from_the_server() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let store = store(&server);
+    for round in 0..20 {
+        a_whole_life(&store, &round.to_string()).await;
+        tokio::time::sleep(secs(3_600)).await;
+    }
+    let mut session = open(&store, "held").await.unwrap();
+    for _ in 0..20 {
+        tokio::time::sleep(secs(3_600)).await;
+        put(&mut session, "a", b"1").await.unwrap();
+    }
+}
+
 #[cfg(feature = "redis-tls")]
 #[tokio::test]
 async fn it_goes_over_tls_with_an_authority_of_its_own() {

@@ -19,7 +19,7 @@ use core::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Instant};
 
 use ::redis::{Cmd, Pipeline, RedisError, Value};
 use futures_util::{StreamExt, stream::FuturesOrdered};
@@ -28,7 +28,7 @@ use tokio::{
         mpsc::{UnboundedReceiver, WeakUnboundedSender},
         oneshot,
     },
-    time::{Instant, sleep_until},
+    time::{self, sleep},
 };
 use uuid::Uuid;
 
@@ -56,6 +56,8 @@ const BUSY: Duration = Duration::from_millis(10);
 const BUSY_MAX: Duration = Duration::from_millis(250);
 /// How often to look who has waited long enough, while the server cannot.
 const EXPIRE: Duration = Duration::from_millis(10);
+/// How long to wait for the server at a time where tokio's clock runs ahead of the real one.
+const AHEAD: Duration = Duration::from_millis(1);
 /// As good as never.
 const NEVER: Duration = Duration::from_secs(30 * 24 * 3_600);
 
@@ -92,6 +94,8 @@ pub(super) struct Driver {
     /// When the leases are to be renewed, and when to look for who has waited long enough.
     renew: Instant,
     expire: Instant,
+    /// Since when a connection is being made.
+    dialled: Option<Instant>,
     /// Nothing is sent, and no connection made, before this.
     pause: Option<Instant>,
     again: Duration,
@@ -144,6 +148,7 @@ impl Driver {
             held: HashMap::new(),
             renew: now,
             expire: now,
+            dialled: None,
             pause: None,
             again: AGAIN,
             trouble: None,
@@ -164,7 +169,8 @@ impl Driver {
         let mut dialling = pin!(None);
         let mut replies = FuturesOrdered::new();
         let mut armed = Instant::now() + NEVER;
-        let mut sleep = pin!(sleep_until(armed));
+        let mut sleep = pin!(sleep(NEVER));
+        let mut ahead = false;
         loop {
             let now = Instant::now();
             self.come_due(now, line.is_some());
@@ -178,6 +184,7 @@ impl Driver {
                 }
                 None if dialling.is_none() && self.pause.is_none() && self.wants_a_line() => {
                     dialling.set(Some(dial(&settings, old.clone())));
+                    self.dialled = Some(now);
                 }
                 _ => {}
             }
@@ -189,7 +196,9 @@ impl Driver {
             let next = self.next_time(now, line.is_some());
             if next < armed || armed <= now {
                 armed = next;
-                sleep.as_mut().reset(armed);
+                let waits = !self.sent.is_empty() || self.dialled.is_some();
+                let rest = armed.saturating_duration_since(now);
+                sleep.as_mut().reset(time::Instant::now() + if ahead && waits { rest.min(AHEAD) } else { rest });
             }
             let turn = poll_fn(|task| {
                 bell.wake_up(task.waker());
@@ -248,6 +257,7 @@ impl Driver {
                 Turn::Heard(Err(error)) => self.lose(error::lost(&error), now),
                 Turn::Dialled(dialled) => {
                     dialling.set(None);
+                    self.dialled = None;
                     match dialled {
                         Ok((dialled, carries)) => {
                             line = Some(dialled);
@@ -265,7 +275,16 @@ impl Driver {
                     let error = error::of(StoreErrorKind::Unavailable, "the server closed the connection");
                     self.lose(Trouble::Reconnect(error), now)
                 }
+                // In a test that paused tokio's clock it goes on while the server has yet to answer. The server's does not, so
+                // the times here are real ones.
+                Turn::Time if now < armed => {
+                    ahead = true;
+                    armed = now;
+                    Verdict::Keep
+                }
                 Turn::Time if self.is_silent(now) => {
+                    dialling.set(None);
+                    self.dialled = None;
                     let error = error::silent(self.settings.answer_within());
                     self.lose(Trouble::Reconnect(error), now)
                 }
@@ -350,8 +369,8 @@ impl Driver {
         if let Some(((until, _), _)) = self.busy.first_key_value() {
             next = next.min(*until);
         }
-        if let Some(sent) = self.sent.front() {
-            next = next.min(sent.at + self.settings.answer_within());
+        if let Some(since) = self.silent_since() {
+            next = next.min(since + self.settings.answer_within());
         }
         if self.trouble.is_some() && !self.queue.is_empty() {
             next = next.min(self.expire);
@@ -359,9 +378,13 @@ impl Driver {
         next
     }
 
-    /// Whether the server owes an answer for too long.
+    /// Since when the server owes an answer.
+    fn silent_since(&self) -> Option<Instant> {
+        self.sent.front().map(|sent| sent.at).or(self.dialled)
+    }
+
     fn is_silent(&self, now: Instant) -> bool {
-        self.sent.front().is_some_and(|sent| sent.at + self.settings.answer_within() <= now)
+        self.silent_since().is_some_and(|since| since + self.settings.answer_within() <= now)
     }
 
     /// The next commands to be sent, in order.
@@ -725,8 +748,8 @@ mod tests {
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn a_lease_that_cannot_be_renewed_is_no_reason_to_stay_awake() {
+    #[test]
+    fn a_lease_that_cannot_be_renewed_is_no_reason_to_stay_awake() {
         let store = super::super::RedisStore::new("redis://127.0.0.1/", Duration::from_secs(60)).unwrap();
         let (jobs, inbox) = mpsc::unbounded_channel();
         let mut driver = Driver::new(Arc::clone(&store.settings), inbox, jobs.downgrade());

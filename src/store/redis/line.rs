@@ -11,9 +11,6 @@ use core::{
     pin::{Pin, pin},
 };
 
-use ::redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisError, Value, aio::MultiplexedConnection};
-use tokio::time::timeout;
-
 use super::{
     error::{self, Trouble},
     script::{SCRIPTS, Script},
@@ -21,6 +18,7 @@ use super::{
     stream,
 };
 use crate::store::StoreErrorKind;
+use ::redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisError, Value, aio::MultiplexedConnection};
 
 /// A connection whose server has the scripts.
 pub(super) struct Line {
@@ -52,17 +50,6 @@ impl Line {
 /// The future that comes with the line carries what is said and answered, and ends with the connection. Whoever speaks polls
 /// it, so that no other task has to be woken on the way.
 pub(super) async fn dial(
-    settings: &Settings,
-    old: Option<ClientName>,
-) -> Result<(Line, Pin<Box<impl Future<Output = ()> + use<'_>>>), Trouble> {
-    let within = settings.answer_within();
-    match timeout(within, dialled(settings, old)).await {
-        Ok(dialled) => dialled,
-        Err(_) => Err(Trouble::Reconnect(error::silent(within))),
-    }
-}
-
-async fn dialled(
     settings: &Settings,
     old: Option<ClientName>,
 ) -> Result<(Line, Pin<Box<impl Future<Output = ()> + use<'_>>>), Trouble> {

@@ -223,7 +223,8 @@ impl Future for RedisOpening {
     }
 }
 
-/// What a [`RedisStore`](super::RedisStore) does to forget a run.
+/// What a [`RedisStore`](super::RedisStore) does to forget a run. Where the answer was lost and it was said again, there was no
+/// run the second time.
 ///
 /// ```no_run
 /// # use stroma::store::{Begun, RedisStore, Store, StoreError};

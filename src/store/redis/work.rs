@@ -5,11 +5,9 @@ use core::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
+use std::time::Instant;
 
-use tokio::{
-    sync::{mpsc::UnboundedSender, oneshot},
-    time::Instant,
-};
+use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
 use super::script::{self, Record};
 use crate::store::{Access, StoreError, owned::Present};
