@@ -1119,6 +1119,23 @@ async fn a_paused_clock_does_not_run_away_from_the_server() {
     }
 }
 
+#[tokio::test]
+async fn what_takes_long_because_it_is_large_is_no_silence() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let proxy = Proxy::to(server.port()).await;
+    let store = RedisStore::new(&proxy.url(), TTL).unwrap().with_patience(secs(1));
+    let mut session = open(&store, "r").await.unwrap();
+    // Longer than a server may owe an answer, there and back.
+    proxy.slow_down(ms(30));
+    let large = vec![7; 3 << 20];
+    put(&mut session, "a", &large).await.unwrap();
+    assert!(load(&mut session, "a").await.unwrap() == large);
+    assert_eq!(proxy.ends().len(), 1);
+}
+
 #[cfg(feature = "redis-tls")]
 #[tokio::test]
 async fn it_goes_over_tls_with_an_authority_of_its_own() {

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicI64, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -31,6 +31,8 @@ struct Plan {
     passed: [AtomicI64; 2],
     /// Connections with a lower number are held.
     held: [AtomicUsize; 2],
+    /// How many milliseconds each piece is on its way.
+    pace: AtomicU64,
     /// How many connections more are turned away.
     turned_away: AtomicUsize,
     /// The proxy's own ends of the connections to the server.
@@ -50,6 +52,7 @@ impl Proxy {
             left: [AtomicI64::new(i64::MAX), AtomicI64::new(i64::MAX)],
             passed: [AtomicI64::new(0), AtomicI64::new(0)],
             held: [AtomicUsize::new(0), AtomicUsize::new(0)],
+            pace: AtomicU64::new(0),
             turned_away: AtomicUsize::new(0),
             ends: Mutex::default(),
         });
@@ -98,6 +101,11 @@ impl Proxy {
         self.plan.held[way as usize].store(connections, SeqCst);
     }
 
+    /// Takes so long for each 64 KiB.
+    pub(crate) fn slow_down(&self, pace: Duration) {
+        self.plan.pace.store(u64::try_from(pace.as_millis()).unwrap(), SeqCst);
+    }
+
     pub(crate) fn turn_away(&self, connections: usize) {
         self.plan.turned_away.store(connections, SeqCst);
     }
@@ -127,6 +135,10 @@ async fn pump(mut from: impl AsyncRead + Unpin, mut to: impl AsyncWrite + Unpin,
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
         while number < held.load(SeqCst) {
             tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let pace = plan.pace.load(SeqCst);
+        if pace > 0 {
+            tokio::time::sleep(Duration::from_millis(pace)).await;
         }
         let len = i64::try_from(read).unwrap();
         let before = left.fetch_sub(len, SeqCst);

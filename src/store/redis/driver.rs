@@ -39,7 +39,7 @@ use super::{
     line::{ClientName, Line, dial, say},
     script::{self, Script},
     settings::Settings,
-    work::{Grip, Hold, Opened, Work},
+    work::{Grip, Heard, Hold, Opened, Work},
 };
 use crate::store::{Access, StoreError, StoreErrorKind};
 
@@ -56,6 +56,8 @@ const BUSY: Duration = Duration::from_millis(10);
 const BUSY_MAX: Duration = Duration::from_millis(250);
 /// How often to look who has waited long enough, while the server cannot.
 const EXPIRE: Duration = Duration::from_millis(10);
+/// How many bytes a slow connection carries in a second, at least.
+const SLOWEST: u64 = 1 << 18;
 /// How long to wait for the server at a time where tokio's clock runs ahead of the real one.
 const AHEAD: Duration = Duration::from_millis(1);
 /// As good as never.
@@ -94,6 +96,7 @@ pub(super) struct Driver {
     /// When the leases are to be renewed, and when to look for who has waited long enough.
     renew: Instant,
     expire: Instant,
+    heard: Arc<Heard>,
     /// Since when a connection is being made.
     dialled: Option<Instant>,
     /// Nothing is sent, and no connection made, before this.
@@ -110,6 +113,8 @@ pub(super) struct Driver {
 #[derive(Debug)]
 struct Sent {
     at: Instant,
+    /// How long it may take to get there.
+    takes: Duration,
     jobs: Vec<Job>,
 }
 
@@ -148,6 +153,7 @@ impl Driver {
             held: HashMap::new(),
             renew: now,
             expire: now,
+            heard: Arc::new(Heard::new(now)),
             dialled: None,
             pause: None,
             again: AGAIN,
@@ -165,7 +171,7 @@ impl Driver {
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(Arc::clone(&bell));
         let settings = Arc::clone(&self.settings);
-        let mut carrier = none_yet(dial(&settings, None));
+        let mut carrier = none_yet(dial(&settings, None, Arc::clone(&self.heard)));
         let mut dialling = pin!(None);
         let mut replies = FuturesOrdered::new();
         let mut armed = Instant::now() + NEVER;
@@ -183,7 +189,7 @@ impl Driver {
                     }
                 }
                 None if dialling.is_none() && self.pause.is_none() && self.wants_a_line() => {
-                    dialling.set(Some(dial(&settings, old.clone())));
+                    dialling.set(Some(dial(&settings, old.clone(), Arc::clone(&self.heard))));
                     self.dialled = Some(now);
                 }
                 _ => {}
@@ -380,7 +386,8 @@ impl Driver {
 
     /// Since when the server owes an answer.
     fn silent_since(&self) -> Option<Instant> {
-        self.sent.front().map(|sent| sent.at).or(self.dialled)
+        let sent = self.sent.front().map(|sent| sent.at.max(self.heard.last()) + sent.takes);
+        sent.or(self.dialled)
     }
 
     fn is_silent(&self, now: Instant) -> bool {
@@ -410,7 +417,8 @@ impl Driver {
         if jobs.is_empty() {
             return None;
         }
-        self.sent.push_back(Sent { at: now, jobs });
+        let takes = Duration::from_millis(u64::try_from(bytes).unwrap_or(u64::MAX) / (SLOWEST / 1_000));
+        self.sent.push_back(Sent { at: now, takes, jobs });
         Some(batch)
     }
 

@@ -3,6 +3,7 @@
 use alloc::{
     boxed::Box,
     string::{String, ToString},
+    sync::Arc,
     vec::Vec,
 };
 
@@ -16,9 +17,11 @@ use super::{
     script::{SCRIPTS, Script},
     settings::Settings,
     stream,
+    work::Heard,
 };
 use crate::store::StoreErrorKind;
 use ::redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisError, Value, aio::MultiplexedConnection};
+use tokio_util::io::InspectReader;
 
 /// A connection whose server has the scripts.
 pub(super) struct Line {
@@ -52,8 +55,10 @@ impl Line {
 pub(super) async fn dial(
     settings: &Settings,
     old: Option<ClientName>,
+    heard: Arc<Heard>,
 ) -> Result<(Line, Pin<Box<impl Future<Output = ()> + use<'_>>>), Trouble> {
     let stream = stream::connect(settings).await.map_err(|error| error::lost(&error.into()))?;
+    let stream = InspectReader::new(stream, move |_: &[u8]| heard.something());
     // The time is kept by whoever waits for answers.
     let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
     let info = settings.client.get_connection_info().redis_settings();

@@ -14,6 +14,29 @@ use crate::store::{Access, StoreError, owned::Present};
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
+/// When the server last sent something: who is in the middle of a long answer is not silent.
+#[derive(Debug)]
+pub(super) struct Heard {
+    made: Instant,
+    /// In milliseconds after `made`.
+    last: AtomicU64,
+}
+
+impl Heard {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { made: now, last: AtomicU64::new(0) }
+    }
+
+    pub(super) fn something(&self) {
+        let after = u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(after, Ordering::Relaxed);
+    }
+
+    pub(super) fn last(&self) -> Instant {
+        self.made + Duration::from_millis(self.last.load(Ordering::Relaxed))
+    }
+}
+
 /// By it somebody is there for whom the task goes on.
 pub(super) type Asking = Option<UnboundedSender<Work>>;
 
