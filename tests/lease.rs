@@ -6,6 +6,10 @@
 #![cfg(all(unix, feature = "redb", feature = "tokio"))]
 #![allow(clippy::std_instead_of_alloc, reason = "a test is a program with a standard library")]
 
+#[cfg(feature = "redis")]
+#[path = "support/redis.rs"]
+mod server;
+
 use core::time::Duration;
 use std::{
     collections::BTreeMap,
@@ -21,6 +25,8 @@ use std::{
 };
 
 use rustix::process::{Pid, Signal, kill_process};
+#[cfg(feature = "redis")]
+use stroma::store::RedisStore;
 use stroma::{
     Cause, Failure, NodeCx, RunId, Runner, node_with,
     store::{RedbStore, StoreErrorKind},
@@ -41,12 +47,16 @@ const NODES: [&str; 3] = ["first", "slow", "last"];
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Redb,
+    #[cfg(feature = "redis")]
+    Redis,
 }
 
 impl Kind {
     fn name(self) -> &'static str {
         match self {
             Self::Redb => "redb",
+            #[cfg(feature = "redis")]
+            Self::Redis => "redis",
         }
     }
 }
@@ -83,17 +93,18 @@ async fn work(x: u64, cx: NodeCx<'_, Role>) -> Result<u64, NoFailure> {
     Ok(x * 10 + 1)
 }
 
-/// Runs what it is told to in this store.
+/// Runs what it is told to in this store, and says how that went once the run was given back.
 macro_rules! serve {
-    ($store:expr, $role:expr, $commands:expr) => {{
+    ($store:expr, $given_back:expr, $role:expr, $commands:expr) => {{
         let pipeline = node_with("first", work).then(node_with("slow", work)).then(node_with("last", work));
         let runner = Rc::new(Runner::new(pipeline).with_store($store).with_context($role).build().unwrap());
+        let given_back = Rc::new($given_back);
         say("ready");
         let mut commands: channel::UnboundedReceiver<String> = $commands;
         let tasks = LocalSet::new();
         let serve = tasks.run_until(async {
             while let Some(run) = commands.recv().await {
-                let runner = Rc::clone(&runner);
+                let (runner, given_back) = (Rc::clone(&runner), Rc::clone(&given_back));
                 spawn_local(async move {
                     let said = match runner.run_as(RunId::new(&run).unwrap(), 0_u64).await {
                         Ok(done) => {
@@ -108,6 +119,7 @@ macro_rules! serve {
                             cause => format!("{cause:?}"),
                         },
                     };
+                    (*given_back)().await;
                     say(&format!("{run} {said}"));
                 });
             }
@@ -139,7 +151,13 @@ fn child_process() {
     let (at, term, patience) = (var("STROMA_LEASE_AT"), time("STROMA_LEASE_TERM"), time("STROMA_LEASE_PATIENCE"));
     match kind {
         kind if kind == Kind::Redb.name() => {
-            serve!(RedbStore::open(at).unwrap().with_lease(term).unwrap().wait_for(patience), role, commands);
+            let store = RedbStore::open(at).unwrap().with_lease(term).unwrap().wait_for(patience);
+            serve!(store, async || (), role, commands);
+        }
+        #[cfg(feature = "redis")]
+        kind if kind == Kind::Redis.name() => {
+            let store = RedisStore::new(&at, HUNG * 10).unwrap().with_lease(term).wait_for(patience);
+            serve!(store.clone(), async move || store.flush().await, role, commands);
         }
         kind => panic!("no such store: {kind}"),
     }
@@ -153,15 +171,27 @@ struct Place {
     kind: Kind,
     /// A path or an address.
     at: String,
+    #[cfg(feature = "redis")]
+    server: Option<server::Server>,
 }
 
 impl Place {
     fn new(kind: Kind) -> Self {
         let folder = TempDir::new().unwrap();
+        #[cfg(feature = "redis")]
+        let server = (kind == Kind::Redis).then(|| server::Server::start(&[]));
         let at = match kind {
             Kind::Redb => folder.path().join("runs.redb").to_str().unwrap().to_owned(),
+            #[cfg(feature = "redis")]
+            Kind::Redis => server.as_ref().unwrap().url(),
         };
-        Self { folder, kind, at }
+        Self {
+            folder,
+            kind,
+            at,
+            #[cfg(feature = "redis")]
+            server,
+        }
     }
 
     fn effects(&self) -> PathBuf {
@@ -353,6 +383,55 @@ fn a_killed_process_gives_up_its_runs_at_once_whatever_its_term() {
     first.child.wait().unwrap();
     assert_eq!(second.ask("r"), "is slow");
     assert_eq!(second.next(), "r done 111 RESUMED 1");
+    assert_eq!(place.count("r"), BTreeMap::from([("first", 1), ("slow", 2), ("last", 1)]));
+    both.0.remove(1).quit();
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn the_same_on_a_server() {
+    if server::is_installed() {
+        stopped_past_its_term_and_continued(Kind::Redis);
+    }
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn who_waits_has_it_on_a_server_too() {
+    if server::is_installed() {
+        waited_for(Kind::Redis);
+    }
+}
+
+#[cfg(feature = "redis")]
+#[test]
+fn a_killed_process_gives_up_its_runs_on_a_server_when_its_lease_ends_and_not_before() {
+    if !server::is_installed() {
+        return;
+    }
+    let place = Place::new(Kind::Redis);
+    let mut both = Group(vec![place.process(TERM, Duration::ZERO), place.process(TERM, Duration::ZERO)]);
+    let [first, second] = &mut both.0[..] else { panic!("two") };
+    assert_eq!(first.ask("r"), "is slow");
+    second.tell("on");
+    let said = second.ask("r");
+    assert!(until(&said).is_some_and(|until| until <= TERM), "{said}");
+    first.signal(Signal::KILL);
+    first.child.wait().unwrap();
+    // The terms are counted by the server's clock.
+    let server = place.server.as_ref().unwrap();
+    let end: u64 = server.ask::<String>(&["HGET", "stroma:{r}", "@until"]).parse().unwrap();
+    let killed = Instant::now();
+    let said = loop {
+        let said = second.ask("r");
+        let Some(until) = until(&said) else { break said };
+        assert!(until <= TERM, "{said}");
+        assert!(killed.elapsed() < HUNG);
+        pause();
+    };
+    let [seconds, micros]: [u64; 2] = server.ask::<Vec<u64>>(&["TIME"]).try_into().unwrap();
+    assert!(seconds * 1_000 + micros / 1_000 >= end, "it was had {} ms too early", end - seconds * 1_000);
+    assert_eq!([said, second.next()], ["is slow", "r done 111 RESUMED 1"]);
     assert_eq!(place.count("r"), BTreeMap::from([("first", 1), ("slow", 2), ("last", 1)]));
     both.0.remove(1).quit();
 }

@@ -2,6 +2,8 @@
 //! Each test starts a server of its own; the clock here is the real one, since the server's is.
 #![cfg(feature = "redis")]
 
+#[path = "support/proxy.rs"]
+mod proxy;
 #[path = "support/redis.rs"]
 mod server;
 
@@ -14,6 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use proxy::{Proxy, Way};
 use server::{Server, eventually, is_installed, until};
 use stroma::{
     Backoff, Cause, Failure, FailureClass, PolicyMap, RunId, RunStatus, Runner, Slot, SlotKind, ms, node, par, secs,
@@ -793,6 +796,344 @@ async fn it_goes_over_a_unix_socket_too_and_to_a_server_of_a_cluster() {
         store.flush().await;
     }
     assert!(calls.all().iter().all(|(_, calls)| *calls == 2), "{:?}", calls.all());
+}
+
+#[tokio::test]
+async fn what_is_asked_after_a_failure_is_tried_anew() {
+    if !is_installed() {
+        return;
+    }
+    let mut server = Server::start(&[]);
+    let (patient, hasty) = (store(&server), store(&server).with_patience(Duration::ZERO));
+    server.kill();
+    assert_eq!(kind(patient.reach().await), Some(StoreErrorKind::Unavailable));
+    for _ in 0..2 {
+        assert_eq!(kind(open(&hasty, "r").await), Some(StoreErrorKind::Unavailable));
+    }
+    server.start_again();
+    assert_eq!(patient.reach().await, Ok(()));
+    assert!(open(&hasty, "r").await.is_ok());
+}
+
+#[tokio::test]
+async fn for_ever_is_a_time_like_another() {
+    if !is_installed() {
+        return;
+    }
+    let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    let for_ever = RedisStore::new(&server.url(), Duration::MAX).unwrap();
+    let store = for_ever.with_lease(Duration::MAX).with_patience(Duration::MAX).wait_for(Duration::MAX);
+    let mut session = open(&store, "r").await.unwrap();
+    put(&mut session, "a", b"1").await.unwrap();
+    server.kill();
+    let Begun::Pending(writing) = session.put(output("b"), Raw(b"2"), b"") else { panic!() };
+    let writing = tokio::spawn(writing);
+    eventually("it was tried", || (!writing.is_finished()).then_some(())).await;
+    server.start_again();
+    writing.await.unwrap().unwrap();
+    assert_eq!(load(&mut session, "a").await.unwrap(), b"1");
+}
+
+/// How long a lease is that nobody waits for here.
+const LONG: Duration = secs(500);
+
+#[tokio::test]
+async fn a_run_whose_opening_was_given_up_is_given_back() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let other = store(&server).wait_for(secs(20));
+    // Nobody hears the answer, and then nobody wants it any more.
+    let proxy = Proxy::to(server.port()).await;
+    let store_there = RedisStore::new(&proxy.url(), TTL).unwrap().with_lease(LONG).with_patience(ms(300));
+    store_there.reach().await.unwrap();
+    proxy.hold(Way::Down, usize::MAX);
+    let Begun::Pending(opening) = store_there.open(&id("dropped"), Access::Create) else { panic!() };
+    eventually("it is held", || (server.keys().len() == 2).then_some(())).await;
+    drop(opening);
+    proxy.hold(Way::Down, 0);
+    proxy.cut_after(Way::Down, 0);
+    assert!(open(&other, "dropped").await.is_ok());
+    // The same, but it waits until its patience is over.
+    store_there.reach().await.unwrap();
+    proxy.hold(Way::Down, usize::MAX);
+    assert_eq!(kind(open(&store_there, "late").await), Some(StoreErrorKind::Unavailable));
+    proxy.hold(Way::Down, 0);
+    assert!(open(&other, "late").await.is_ok());
+}
+
+#[tokio::test]
+async fn flush_waits_for_a_run_whose_opening_was_dropped() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let store = store(&server);
+    store.reach().await.unwrap();
+    for turns in 0..40 {
+        let opening = store.open(&id("r"), Access::Create);
+        for _ in 0..turns % 4 {
+            tokio::task::yield_now().await;
+        }
+        drop(opening);
+        store.flush().await;
+        assert_eq!(server.keys(), [""; 0], "after {turns}");
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_a_run_outlives_the_store_that_was_asked() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let (holder, asked) = (store(&server), store(&server).wait_for(secs(20)));
+    let held = open(&holder, "r").await.unwrap();
+    let Begun::Pending(opening) = asked.open(&id("r"), Access::Create) else { panic!() };
+    let Begun::Pending(forgetting) = asked.forget(&id("r")) else { panic!() };
+    let before = server.calls("evalsha");
+    drop(asked);
+    let opening = tokio::spawn(opening);
+    eventually("it asks again", || (server.calls("evalsha") >= before + 3 || opening.is_finished()).then_some(()))
+        .await;
+    drop(held);
+    let mut session = opening.await.unwrap().unwrap();
+    put(&mut session, "a", b"1").await.unwrap();
+    drop(session);
+    assert_eq!(forgetting.await, Ok(true));
+    eventually("all is given back", || server.keys().is_empty().then_some(())).await;
+}
+
+#[tokio::test]
+async fn who_lost_only_the_hash_does_not_write_on_beside_the_next_holder() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let (first, second) = (store(&server).with_lease(ms(300)), store(&server));
+    let mut session = open(&first, "r").await.unwrap();
+    put(&mut session, "a", b"1").await.unwrap();
+    let _: () = server.ask(&["DEL", "stroma:{r}"]);
+    let mut other = open(&second, "r").await.unwrap();
+    assert!(other.is_new());
+    let end = Instant::now() + secs(20);
+    let told = loop {
+        if let Err(error) = put(&mut session, "a", b"2").await {
+            break error.kind();
+        }
+        assert!(Instant::now() < end, "both write");
+    };
+    assert_eq!(told, StoreErrorKind::Fenced);
+    put(&mut other, "a", b"3").await.unwrap();
+    assert_eq!(load(&mut other, "a").await.unwrap(), b"3");
+}
+
+#[tokio::test]
+async fn what_is_still_on_its_way_over_an_old_connection_never_arrives() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let proxy = Proxy::to(server.port()).await;
+    let store_there = RedisStore::new(&proxy.url(), TTL).unwrap();
+    let mut session = open(&store_there, "r").await.unwrap();
+    let old = proxy.ends()[0];
+    let clients = || server.ask::<String>(&["CLIENT", "LIST"]);
+    assert!(clients().contains(&format!("addr={old} ")));
+    // The first connection falls silent, and the next ones come to nothing.
+    proxy.hold(Way::Up, 1);
+    proxy.turn_away(3);
+    put(&mut session, "a", b"1").await.unwrap();
+    assert!(!clients().contains(&format!("addr={old} ")), "{}", clients());
+    assert_eq!(proxy.ends().len(), 2);
+}
+
+/// All that a session does.
+async fn a_whole_life(store: &RedisStore, run: &str) {
+    let mut session = open(store, run).await.unwrap();
+    for (i, (node, _)) in EIGHT.into_iter().enumerate() {
+        ended(session.put(output(node), Raw(node.as_bytes()), format!("ledger {i}").as_bytes())).await.unwrap();
+    }
+    ended(session.discard(|slot| slot.node == "n2" || slot.node == "n5")).await.unwrap();
+    put(&mut session, "n5", b"again").await.unwrap();
+    ended(session.put_ledger(b"last")).await.unwrap();
+    assert_eq!(load(&mut session, "n5").await.unwrap(), b"again");
+    drop(session);
+    store.flush().await;
+    let mut session = ended(store.open(&id(run), Access::Existing)).await.unwrap();
+    assert_eq!((session.ledger(), session.outputs()), (&b"last"[..], 7));
+    assert!(!session.holds(output("n2")));
+    assert_eq!(load(&mut session, "n5").await.unwrap(), b"again");
+    assert_eq!(load(&mut session, "n8").await.unwrap(), b"n8");
+    drop(session);
+    store.flush().await;
+}
+
+#[tokio::test]
+async fn wherever_the_connection_is_cut_nothing_is_lost_or_doubled() {
+    if !is_installed() {
+        return;
+    }
+    let server = Arc::new(Server::start(&[]));
+    // How much goes through without a cut.
+    let proxy = Proxy::to(server.port()).await;
+    a_whole_life(&RedisStore::new(&proxy.url(), TTL).unwrap(), "whole").await;
+    let (up, down) = (proxy.passed(Way::Up), proxy.passed(Way::Down));
+    assert_eq!(server.keys().len(), 2);
+    // Each byte of what is answered; of what is asked, which is mostly the scripts, each that is a multiple of something odd.
+    let downs = (0..down).map(|at| (Way::Down, at));
+    let cuts: Vec<_> = downs.chain((0..up).step_by(17).map(|at| (Way::Up, at))).collect();
+    let next = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let cut = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let cuts = Arc::new(cuts);
+    let mut tasks = Vec::new();
+    for _ in 0..24 {
+        let (server, next, cut, cuts) = (server.clone(), next.clone(), cut.clone(), cuts.clone());
+        tasks.push(tokio::spawn(async move {
+            while let Some(&(way, at)) = cuts.get(next.fetch_add(1, Ordering::SeqCst)) {
+                let proxy = Proxy::to(server.port()).await;
+                proxy.cut_after(way, at);
+                let store = RedisStore::new(&proxy.url(), TTL).unwrap().with_lease(LONG);
+                let run = format!("{way:?} {at}");
+                a_whole_life(&store, &run).await;
+                let calls = Calls::default();
+                if at % 8 == 0 {
+                    // In a pipeline, each node is called once, wherever the cut falls.
+                    let proxy = Proxy::to(server.port()).await;
+                    proxy.cut_after(way, at);
+                    let store = RedisStore::new(&proxy.url(), TTL).unwrap().with_lease(LONG);
+                    let runner = Runner::new(eight!(calls)).with_store(store.clone()).build().unwrap();
+                    let run = id(&format!("{way:?} {at} of eight"));
+                    assert_eq!(runner.run_as(run, 0).await.unwrap().output, 11);
+                    assert_eq!(runner.resume(run).await.unwrap().report.status, RunStatus::Resumed);
+                    assert_eq!(calls.all(), EIGHT);
+                    store.flush().await;
+                    ended(store.forget(&run)).await.unwrap();
+                }
+                cut.fetch_add(usize::from(!proxy.is_to_cut(way)), Ordering::SeqCst);
+                // Nobody holds it any more, and it has what was done to it, perhaps some of that twice.
+                let mut heads = std::collections::BTreeSet::new();
+                let key = format!("stroma:{{{run}}}");
+                let about: Vec<Option<String>> = server.ask(&["HMGET", &key, "@holder", "@log"]);
+                assert_eq!(about[0], None, "{run}");
+                let log: Vec<Vec<u8>> =
+                    server.ask(&["LRANGE", &format!("{key}:{}", about[1].as_deref().unwrap()), "0", "-1"]);
+                assert_eq!(log.len() % 3, 1, "{run}");
+                heads.extend(log.iter().skip(1).step_by(3));
+                assert_eq!(heads.len(), 11, "{run}");
+                ended(store.forget(&id(&run))).await.unwrap();
+                let left: usize = server.ask(&["EXISTS", &key]);
+                assert_eq!(left, 0, "{run}");
+            }
+        }));
+    }
+    for task in tasks {
+        task.await.unwrap();
+    }
+    assert_eq!(server.keys().len(), 2, "{:?}", server.keys());
+    let (all, cut) = (cuts.len(), cut.load(Ordering::SeqCst));
+    eprintln!("{cut} cuts at {all} places of {up} bytes up and {down} down");
+    assert!(cut * 10 > all * 9, "{cut} of {all}");
+}
+
+#[tokio::test]
+async fn the_newer_protocol_a_database_and_odd_passwords_are_said_in_the_url() {
+    if !is_installed() {
+        return;
+    }
+    let mut server = Server::start(&["--requirepass", "p@s:s/w%rd ?#é"]);
+    let port = server.port();
+    let url = format!("redis://:p%40s%3As%2Fw%25rd%20%3F%23%C3%A9@127.0.0.1:{port}");
+    server.come_in_by(format!("{url}/3"));
+    for (run, end) in [("two", "/3"), ("three", "/3?protocol=resp3")] {
+        let store = RedisStore::new(&format!("{url}{end}"), TTL).unwrap();
+        store.reach().await.unwrap();
+        a_whole_life(&store, run).await;
+        let mut session = open(&store, run).await.unwrap();
+        assert!(matches!(kind(open(&store, run).await), Some(StoreErrorKind::Busy { until: Some(_) })));
+        let _: usize = server.ask(&["DEL", &format!("stroma:{{{run}}}")]);
+        let log = server.keys().into_iter().find(|key| key.starts_with(&format!("stroma:{{{run}}}:"))).unwrap();
+        let _: usize = server.ask(&["DEL", &log]);
+        assert_eq!(kind(load(&mut session, "n1").await), Some(StoreErrorKind::Gone));
+        assert_eq!(kind(put(&mut session, "n1", b"1").await), Some(StoreErrorKind::Gone));
+        drop(session);
+        assert!(!format!("{store:?}").contains("w%"), "{store:?}");
+    }
+}
+
+#[tokio::test]
+async fn much_and_large_is_kept_like_little_and_small() {
+    if !is_installed() {
+        return;
+    }
+    const MANY: u32 = 5_000;
+    let server = Server::start(&[]);
+    let store = store(&server);
+    let mut session = open(&store, "many").await.unwrap();
+    let slot = |instance| Slot { node: "n\0\n é", index: 0, instance, kind: SlotKind::Output };
+    let mut writes = Vec::new();
+    for round in 0..2_u32 {
+        for instance in 0..MANY {
+            let value = (instance + round).to_le_bytes();
+            let Begun::Pending(writing) = session.put(slot(instance), Raw(&value), &value) else { panic!() };
+            writes.push(writing);
+        }
+    }
+    for writing in writes {
+        writing.await.unwrap();
+    }
+    let big: Vec<u8> = (0..10_u32 << 20).map(|at| (at % 251) as u8).collect();
+    put(&mut session, "big", &big).await.unwrap();
+    for _ in 0..2 {
+        let Begun::Pending(reading) = session.load(slot(MANY - 1), |_| ()) else { panic!() };
+        assert_eq!(reading.await.unwrap(), MANY.to_le_bytes());
+        assert!(load(&mut session, "big").await.unwrap() == big);
+        drop(session);
+        store.flush().await;
+        session = open(&store, "many").await.unwrap();
+        assert_eq!(session.ledger(), MANY.to_le_bytes());
+    }
+    ended(session.discard(|slot| slot.node != "big" && slot.instance % 2 == 1)).await.unwrap();
+    drop(session);
+    store.flush().await;
+    let session = open(&store, "many").await.unwrap();
+    assert!(session.holds(slot(2)) && !session.holds(slot(3)) && session.holds(output("big")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_paused_clock_does_not_run_away_from_the_server() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let store = store(&server);
+    for round in 0..20 {
+        a_whole_life(&store, &round.to_string()).await;
+        tokio::time::sleep(secs(3_600)).await;
+    }
+    let mut session = open(&store, "held").await.unwrap();
+    for _ in 0..20 {
+        tokio::time::sleep(secs(3_600)).await;
+        put(&mut session, "a", b"1").await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn what_takes_long_because_it_is_large_is_no_silence() {
+    if !is_installed() {
+        return;
+    }
+    let server = Server::start(&[]);
+    let proxy = Proxy::to(server.port()).await;
+    let store = RedisStore::new(&proxy.url(), TTL).unwrap().with_patience(secs(1));
+    let mut session = open(&store, "r").await.unwrap();
+    // Longer than a server may owe an answer, there and back.
+    proxy.slow_down(ms(30));
+    let large = vec![7; 3 << 20];
+    put(&mut session, "a", &large).await.unwrap();
+    assert!(load(&mut session, "a").await.unwrap() == large);
+    assert_eq!(proxy.ends().len(), 1);
 }
 
 #[cfg(feature = "redis-tls")]

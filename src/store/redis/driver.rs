@@ -19,7 +19,7 @@ use core::{
     task::{Context, Poll, Waker},
     time::Duration,
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Instant};
 
 use ::redis::{Cmd, Pipeline, RedisError, Value};
 use futures_util::{StreamExt, stream::FuturesOrdered};
@@ -28,7 +28,7 @@ use tokio::{
         mpsc::{UnboundedReceiver, WeakUnboundedSender},
         oneshot,
     },
-    time::{Instant, sleep_until},
+    time::{self, sleep},
 };
 use uuid::Uuid;
 
@@ -39,7 +39,7 @@ use super::{
     line::{ClientName, Line, dial, say},
     script::{self, Script},
     settings::Settings,
-    work::{Grip, Hold, Opened, Work},
+    work::{Grip, Heard, Hold, Opened, Work},
 };
 use crate::store::{Access, StoreError, StoreErrorKind};
 
@@ -56,6 +56,10 @@ const BUSY: Duration = Duration::from_millis(10);
 const BUSY_MAX: Duration = Duration::from_millis(250);
 /// How often to look who has waited long enough, while the server cannot.
 const EXPIRE: Duration = Duration::from_millis(10);
+/// How many bytes a slow connection carries in a second, at least.
+const SLOWEST: u64 = 1 << 18;
+/// How long to wait for the server at a time where tokio's clock runs ahead of the real one.
+const AHEAD: Duration = Duration::from_millis(1);
 /// As good as never.
 const NEVER: Duration = Duration::from_secs(30 * 24 * 3_600);
 
@@ -71,6 +75,8 @@ struct Job {
     opens: Option<Arc<Hold>>,
     /// The log of its session is no more, and what is asked is why.
     lost: bool,
+    /// It was sent at least once, so it may be done.
+    sent: bool,
 }
 
 pub(super) struct Driver {
@@ -90,11 +96,16 @@ pub(super) struct Driver {
     /// When the leases are to be renewed, and when to look for who has waited long enough.
     renew: Instant,
     expire: Instant,
+    heard: Arc<Heard>,
+    /// Since when a connection is being made.
+    dialled: Option<Instant>,
     /// Nothing is sent, and no connection made, before this.
     pause: Option<Instant>,
     again: Duration,
-    /// Why the server cannot, as it was said last.
+    /// Why the server cannot, as it was said last, and the number of the last job that this concerns: what is asked later
+    /// is tried first.
     trouble: Option<StoreError>,
+    concerns: u64,
     numbers: u64,
     closed: bool,
 }
@@ -102,6 +113,8 @@ pub(super) struct Driver {
 #[derive(Debug)]
 struct Sent {
     at: Instant,
+    /// How long it may take to get there.
+    takes: Duration,
     jobs: Vec<Job>,
 }
 
@@ -140,9 +153,12 @@ impl Driver {
             held: HashMap::new(),
             renew: now,
             expire: now,
+            heard: Arc::new(Heard::new(now)),
+            dialled: None,
             pause: None,
             again: AGAIN,
             trouble: None,
+            concerns: 0,
             numbers: 0,
             closed: false,
         }
@@ -155,11 +171,12 @@ impl Driver {
         let bell = Arc::new(Bell::default());
         let waker = Waker::from(Arc::clone(&bell));
         let settings = Arc::clone(&self.settings);
-        let mut carrier = none_yet(dial(&settings, None));
+        let mut carrier = none_yet(dial(&settings, None, Arc::clone(&self.heard)));
         let mut dialling = pin!(None);
         let mut replies = FuturesOrdered::new();
         let mut armed = Instant::now() + NEVER;
-        let mut sleep = pin!(sleep_until(armed));
+        let mut sleep = pin!(sleep(NEVER));
+        let mut ahead = false;
         loop {
             let now = Instant::now();
             self.come_due(now, line.is_some());
@@ -172,7 +189,8 @@ impl Driver {
                     }
                 }
                 None if dialling.is_none() && self.pause.is_none() && self.wants_a_line() => {
-                    dialling.set(Some(dial(&settings, old.take())));
+                    dialling.set(Some(dial(&settings, old.clone(), Arc::clone(&self.heard))));
+                    self.dialled = Some(now);
                 }
                 _ => {}
             }
@@ -181,10 +199,12 @@ impl Driver {
                 return;
             }
             // A timer that rings too early costs less than one that is set at every turn.
-            let next = self.next_time(now);
+            let next = self.next_time(now, line.is_some());
             if next < armed || armed <= now {
                 armed = next;
-                sleep.as_mut().reset(armed);
+                let waits = !self.sent.is_empty() || self.dialled.is_some();
+                let rest = armed.saturating_duration_since(now);
+                sleep.as_mut().reset(time::Instant::now() + if ahead && waits { rest.min(AHEAD) } else { rest });
             }
             let turn = poll_fn(|task| {
                 bell.wake_up(task.waker());
@@ -243,10 +263,13 @@ impl Driver {
                 Turn::Heard(Err(error)) => self.lose(error::lost(&error), now),
                 Turn::Dialled(dialled) => {
                     dialling.set(None);
+                    self.dialled = None;
                     match dialled {
                         Ok((dialled, carries)) => {
                             line = Some(dialled);
                             carrier = Some(carries);
+                            // It is closed by now.
+                            old = None;
                             // Leases may have run out in the meantime.
                             self.renew = now;
                             Verdict::Keep
@@ -258,7 +281,16 @@ impl Driver {
                     let error = error::of(StoreErrorKind::Unavailable, "the server closed the connection");
                     self.lose(Trouble::Reconnect(error), now)
                 }
+                // In a test that paused tokio's clock it goes on while the server has yet to answer. The server's does not, so
+                // the times here are real ones.
+                Turn::Time if now < armed => {
+                    ahead = true;
+                    armed = now;
+                    Verdict::Keep
+                }
                 Turn::Time if self.is_silent(now) => {
+                    dialling.set(None);
+                    self.dialled = None;
                     let error = error::silent(self.settings.answer_within());
                     self.lose(Trouble::Reconnect(error), now)
                 }
@@ -284,8 +316,17 @@ impl Driver {
         };
         match work {
             Work::Flush { answer } => self.flushes.push_back((number, answer)),
-            work => self.queue.push_back(Job { number, asked: now, troubled: None, work, opens, lost: false }),
+            work => {
+                let job = Job { number, asked: now, troubled: None, work, opens, lost: false, sent: false };
+                self.queue.push_back(job);
+            }
         }
+    }
+
+    /// Gives back a run that was opened for nobody, in the place of what opened it: so whoever flushed after that waits.
+    fn give_back(&mut self, number: u64, hold: Arc<Hold>, empty: bool, now: Instant) {
+        let work = Work::Release { hold, empty };
+        self.put_back(Job { number, asked: now, troubled: None, work, opens: None, lost: false, sent: false });
     }
 
     /// A connection is for those who ask, and for the leases of those who hold.
@@ -305,7 +346,7 @@ impl Driver {
             self.put_back(job);
         }
         if connected && self.renew <= now && !self.held.is_empty() {
-            self.renew = now + self.settings.lease / 3;
+            self.renew = now + self.renew_every();
             let due: Vec<_> =
                 self.held.values().filter(|hold| !hold.renewing.swap(true, Ordering::Relaxed)).cloned().collect();
             for hold in due {
@@ -314,13 +355,18 @@ impl Driver {
         }
         if self.trouble.is_some() && self.expire <= now {
             self.expire = now + EXPIRE;
-            self.expire(now);
+            self.expire(now, connected && self.pause.is_none());
         }
     }
 
-    fn next_time(&self, now: Instant) -> Instant {
+    fn renew_every(&self) -> Duration {
+        (self.settings.lease / 3).min(NEVER)
+    }
+
+    fn next_time(&self, now: Instant, connected: bool) -> Instant {
         let mut next = now + NEVER;
-        if !self.held.is_empty() {
+        // Without a connection nothing is renewed, and with the next one all is.
+        if connected && !self.held.is_empty() {
             next = next.min(self.renew.max(now));
         }
         if let Some(until) = self.pause {
@@ -329,8 +375,8 @@ impl Driver {
         if let Some(((until, _), _)) = self.busy.first_key_value() {
             next = next.min(*until);
         }
-        if let Some(sent) = self.sent.front() {
-            next = next.min(sent.at + self.settings.answer_within());
+        if let Some(since) = self.silent_since() {
+            next = next.min(since + self.settings.answer_within());
         }
         if self.trouble.is_some() && !self.queue.is_empty() {
             next = next.min(self.expire);
@@ -338,9 +384,14 @@ impl Driver {
         next
     }
 
-    /// Whether the server owes an answer for too long.
+    /// Since when the server owes an answer.
+    fn silent_since(&self) -> Option<Instant> {
+        let sent = self.sent.front().map(|sent| sent.at.max(self.heard.last()) + sent.takes);
+        sent.or(self.dialled)
+    }
+
     fn is_silent(&self, now: Instant) -> bool {
-        self.sent.front().is_some_and(|sent| sent.at + self.settings.answer_within() <= now)
+        self.silent_since().is_some_and(|since| since + self.settings.answer_within() <= now)
     }
 
     /// The next commands to be sent, in order.
@@ -350,18 +401,24 @@ impl Driver {
         let mut batch = Pipeline::new();
         while jobs.len() < BATCH
             && bytes < BATCH_BYTES
-            && let Some(job) = self.queue.pop_front()
+            && let Some(mut job) = self.queue.pop_front()
         {
-            if !job.work.is_moot() {
-                bytes += job.work.bytes();
-                batch.add_command(self.command(line, &job, now));
-                jobs.push(job);
+            if job.work.is_moot() {
+                let Some(opened) = job.opens.filter(|_| job.sent) else { continue };
+                // It may be held by now, for nobody.
+                job.work = Work::Release { hold: opened, empty: false };
+                job.opens = None;
             }
+            job.sent = true;
+            bytes += job.work.bytes();
+            batch.add_command(self.command(line, &job, now));
+            jobs.push(job);
         }
         if jobs.is_empty() {
             return None;
         }
-        self.sent.push_back(Sent { at: now, jobs });
+        let takes = Duration::from_millis(u64::try_from(bytes).unwrap_or(u64::MAX) / (SLOWEST / 1_000));
+        self.sent.push_back(Sent { at: now, takes, jobs });
         Some(batch)
     }
 
@@ -451,6 +508,9 @@ impl Driver {
 
     #[cold]
     fn refuse(&mut self, mut job: Job, trouble: Trouble, now: Instant) -> Verdict {
+        if let Some(hold) = job.work.hold() {
+            hold.stale.store(true, Ordering::Relaxed);
+        }
         if let Trouble::Final(error) = trouble {
             self.forget_hold(&job.work, false);
             job.work.fail(error);
@@ -462,10 +522,8 @@ impl Driver {
             self.pause(now);
         }
         self.trouble = Some(trouble.into_error());
+        self.concerns = self.numbers;
         job.troubled.get_or_insert(now);
-        if let Some(hold) = job.work.hold() {
-            hold.stale.store(true, Ordering::Relaxed);
-        }
         self.put_back(job);
         verdict
     }
@@ -477,6 +535,7 @@ impl Driver {
         let error = trouble.into_error();
         self.pause(now);
         self.trouble = Some(error.clone());
+        self.concerns = self.numbers;
         self.expire = now;
         if refused {
             self.say_again(now);
@@ -514,18 +573,31 @@ impl Driver {
         self.queue.insert(at, job);
     }
 
-    /// Fails what has waited for the server long enough.
+    /// Fails what has waited for the server long enough, but nothing that was not tried yet: the trouble may be over. Only a
+    /// run that has no time at all does not wait for that where it would have to.
     #[cold]
-    fn expire(&mut self, now: Instant) {
+    fn expire(&mut self, now: Instant, at_once: bool) {
         let Some(trouble) = self.trouble.clone() else { return };
+        let mut given_up = Vec::new();
         for mut job in mem::take(&mut self.queue) {
-            let since = *job.troubled.get_or_insert(now);
-            if job.work.is_hurried() || since + self.settings.patience <= now {
-                self.forget_hold(&job.work, false);
-                job.work.fail(trouble.clone());
-            } else {
+            let tried = job.number <= self.concerns;
+            if !tried && (at_once || !matches!(job.work, Work::Write { .. })) {
                 self.queue.push_back(job);
+                continue;
             }
+            let since = *job.troubled.get_or_insert(now);
+            let is_over = tried && now.saturating_duration_since(since) >= self.settings.patience;
+            if !is_over && !job.work.is_hurried() {
+                self.queue.push_back(job);
+                continue;
+            }
+            self.forget_hold(&job.work, false);
+            job.work.fail(trouble.clone());
+            given_up.extend(job.opens.filter(|_| job.sent));
+        }
+        // The server may have done it all the same.
+        for hold in given_up {
+            self.take(Work::Release { hold, empty: false }, now);
         }
     }
 
@@ -604,21 +676,20 @@ impl Driver {
                 let (Work::Open { access, answer, .. }, Some(hold)) = (job.work, job.opens) else { return };
                 self.held.insert(hold.token.clone(), Arc::clone(&hold));
                 if self.held.len() == 1 {
-                    self.renew = now + self.settings.lease / 3;
+                    self.renew = now + self.renew_every();
                 }
                 let empty = present.is_empty();
-                match self.jobs.upgrade() {
-                    // All that it had was discarded by a holder that then died.
-                    Some(_) if empty && access == Access::Existing => {
-                        self.take(Work::Release { hold, empty }, now);
-                        drop(answer.send(Err(unknown(&self.settings))));
-                    }
-                    // A session that does not arrive gives its run back as it is dropped.
-                    Some(jobs) => {
-                        let grip = Grip { jobs, hold, empty };
-                        drop(answer.send(Ok(Opened { grip, present, ledger, order })));
-                    }
-                    None => self.take(Work::Release { hold, empty }, now),
+                // All that it had was discarded by a holder that then died.
+                if empty && access == Access::Existing {
+                    self.give_back(job.number, hold, empty, now);
+                    drop(answer.send(Err(unknown(&self.settings))));
+                    return;
+                }
+                // Where nobody waits any more nobody may be left who could ask for something, either.
+                let Some(jobs) = self.jobs.upgrade() else { return self.give_back(job.number, hold, empty, now) };
+                let grip = Grip { jobs: Some(jobs), hold, empty };
+                if let Err(Ok(Opened { grip, .. })) = answer.send(Ok(Opened { grip, present, ledger, order })) {
+                    self.give_back(job.number, grip.let_go(), empty, now);
                 }
             }
             Err(error) => job.work.fail(error),
@@ -639,7 +710,8 @@ impl Driver {
 
     /// Somebody else holds the run, for so long if the lease is not renewed.
     #[cold]
-    fn meet_busy(&mut self, job: Job, left: Duration, now: Instant) {
+    fn meet_busy(&mut self, mut job: Job, left: Duration, now: Instant) {
+        job.sent = false;
         let waited = now.saturating_duration_since(job.asked);
         let patient = self.settings.wait_for.saturating_sub(waited);
         if patient.is_zero() {
@@ -675,4 +747,23 @@ fn none_yet<C>(_: impl Future<Output = Result<(Line, C), Trouble>>) -> Option<C>
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX).clamp(1, 1 << 50)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn a_lease_that_cannot_be_renewed_is_no_reason_to_stay_awake() {
+        let store = super::super::RedisStore::new("redis://127.0.0.1/", Duration::from_secs(60)).unwrap();
+        let (jobs, inbox) = mpsc::unbounded_channel();
+        let mut driver = Driver::new(Arc::clone(&store.settings), inbox, jobs.downgrade());
+        let now = Instant::now();
+        driver.held.insert("token".to_string(), Arc::new(Hold::new("run".into(), "token".to_string(), now)));
+        assert_eq!(driver.next_time(now, true), now);
+        assert!(driver.next_time(now, false) > now);
+    }
 }

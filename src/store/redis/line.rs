@@ -3,6 +3,7 @@
 use alloc::{
     boxed::Box,
     string::{String, ToString},
+    sync::Arc,
     vec::Vec,
 };
 
@@ -11,16 +12,16 @@ use core::{
     pin::{Pin, pin},
 };
 
-use ::redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisError, Value, aio::MultiplexedConnection};
-use tokio::time::timeout;
-
 use super::{
     error::{self, Trouble},
     script::{SCRIPTS, Script},
     settings::Settings,
     stream,
+    work::Heard,
 };
 use crate::store::StoreErrorKind;
+use ::redis::{AsyncConnectionConfig, Cmd, Pipeline, RedisError, Value, aio::MultiplexedConnection};
+use tokio_util::io::InspectReader;
 
 /// A connection whose server has the scripts.
 pub(super) struct Line {
@@ -54,19 +55,10 @@ impl Line {
 pub(super) async fn dial(
     settings: &Settings,
     old: Option<ClientName>,
-) -> Result<(Line, Pin<Box<impl Future<Output = ()> + use<'_>>>), Trouble> {
-    let within = settings.answer_within();
-    match timeout(within, dialled(settings, old)).await {
-        Ok(dialled) => dialled,
-        Err(_) => Err(Trouble::Reconnect(error::silent(within))),
-    }
-}
-
-async fn dialled(
-    settings: &Settings,
-    old: Option<ClientName>,
+    heard: Arc<Heard>,
 ) -> Result<(Line, Pin<Box<impl Future<Output = ()> + use<'_>>>), Trouble> {
     let stream = stream::connect(settings).await.map_err(|error| error::lost(&error.into()))?;
+    let stream = InspectReader::new(stream, move |_: &[u8]| heard.something());
     // The time is kept by whoever waits for answers.
     let config = AsyncConnectionConfig::new().set_connection_timeout(None).set_response_timeout(None);
     let info = settings.client.get_connection_info().redis_settings();

@@ -35,7 +35,12 @@ use tokio::{
 };
 
 pub use self::session::{RedisForgetting, RedisOpening, RedisReading, RedisSession, RedisWriting};
-use self::{driver::Driver, session::ended, settings::Settings, work::Work};
+use self::{
+    driver::Driver,
+    session::ended,
+    settings::Settings,
+    work::{Asking, Work},
+};
 use super::{Access, Begun, Store, StoreError, StoreErrorKind};
 use crate::run::RunId;
 
@@ -66,13 +71,14 @@ const PREFIX: &str = "stroma";
 /// # When the server is away
 /// An operation that fails because the connection was lost, or the server is starting, out of memory, read-only or busy, is
 /// tried again for 30 s, or what [`with_patience`](Self::with_patience) says, on a new connection where that is called for.
-/// A `.deadline(..)` in the pipeline ends the wait earlier. What is said twice is done once. Wrong credentials and whatever else no wait can mend are
-/// told at once.
+/// A `.deadline(..)` in the pipeline ends the wait earlier. What is said twice is done once. Wrong credentials and whatever
+/// else the server says that no wait can mend are told at once.
 ///
 /// # The runtime
 /// The connection is a tokio task of the runtime on which the store was used first, which needs its I/O and its timer
 /// enabled; with the runtime it ends, and is made anew on the next. The futures can be awaited anywhere. A clone is the
-/// same store. Before a program ends, [`flush`](Self::flush) makes sure that all runs were given back.
+/// same store. Before a program ends, [`flush`](Self::flush) makes sure that all runs were given back. Its times are real
+/// ones, as the server's are, also in a test that pauses tokio's clock; there, whatever else is timed may run ahead of them.
 ///
 /// ```no_run
 /// use stroma::prelude::*;
@@ -167,7 +173,8 @@ impl RedisStore {
         self.with(|settings| settings.wait_for = max)
     }
 
-    /// Tries an operation again for up to `max` while the server is away or cannot; 30 s without this, and with zero once.
+    /// Tries an operation again for up to `max` while the server is away or cannot; 30 s without this, and with zero once. A
+    /// server that owes an answer for so long, but at least for 100 ms and at most for 5 s, counts as away.
     #[must_use]
     pub fn with_patience(self, max: Duration) -> Self {
         self.with(|settings| settings.patience = max)
@@ -205,7 +212,8 @@ impl RedisStore {
     }
 
     /// Waits until everything that was asked for before is done, or was tried for as long as it may be; the runs of sessions
-    /// that were dropped are given back by then.
+    /// that were dropped are given back by then. A run that somebody else holds is not waited for, even where
+    /// [`wait_for`](Self::wait_for) says so.
     ///
     /// To be called where a program ends: its runtime ends with it, and what was not given back stays busy until its lease runs
     /// out.
@@ -222,20 +230,22 @@ impl RedisStore {
     }
 
     /// Hands `work` to the task, which is made where there is none. Without a runtime it is dropped, and with it its answer.
-    fn ask(&self, mut work: Work) {
+    /// What it yields keeps the task at it.
+    fn ask(&self, mut work: Work) -> Asking {
         let mut driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(jobs) = &*driver {
             match jobs.send(work) {
-                Ok(()) => return,
+                Ok(()) => return Some(jobs.clone()),
                 Err(refused) => work = refused.0,
             }
         }
-        let Ok(runtime) = Handle::try_current() else { return };
+        let runtime = Handle::try_current().ok()?;
         let (jobs, inbox) = mpsc::unbounded_channel();
         // It is taken: the other end is still here.
         let _ = jobs.send(work);
         runtime.spawn(Driver::new(Arc::clone(&self.settings), inbox, jobs.downgrade()).drive());
-        *driver = Some(jobs);
+        *driver = Some(jobs.clone());
+        Some(jobs)
     }
 
     fn key(&self, run: &RunId) -> Arc<str> {
@@ -262,14 +272,14 @@ impl Store for RedisStore {
 
     fn open(&self, run: &RunId, access: Access) -> Begun<Result<RedisSession, StoreError>, RedisOpening> {
         let (answer, opening) = oneshot::channel();
-        self.ask(Work::Open { run: self.key(run), access, answer });
-        Begun::Pending(RedisOpening(opening))
+        let asking = self.ask(Work::Open { run: self.key(run), access, answer });
+        Begun::Pending(RedisOpening(opening, asking))
     }
 
     fn forget(&self, run: &RunId) -> Begun<Result<bool, StoreError>, RedisForgetting> {
         let (answer, forgetting) = oneshot::channel();
-        self.ask(Work::Forget { run: self.key(run), answer });
-        Begun::Pending(RedisForgetting(forgetting))
+        let asking = self.ask(Work::Forget { run: self.key(run), answer });
+        Begun::Pending(RedisForgetting(forgetting, asking))
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use super::{
     error,
     script::{self, Record},
-    work::{Opened, Work},
+    work::{Asking, Opened, Work},
 };
 use crate::{
     slot::Slot,
@@ -210,7 +210,10 @@ impl Future for RedisReading {
 /// Dropped before it is done, it gives the run back.
 #[must_use = "the operation was begun, but only its future says how it went"]
 #[derive(Debug)]
-pub struct RedisOpening(pub(super) oneshot::Receiver<Result<Opened, StoreError>>);
+pub struct RedisOpening(
+    pub(super) oneshot::Receiver<Result<Opened, StoreError>>,
+    #[expect(dead_code, reason = "the task goes on as long as it is there")] pub(super) Asking,
+);
 
 impl Future for RedisOpening {
     type Output = Result<RedisSession, StoreError>;
@@ -220,7 +223,8 @@ impl Future for RedisOpening {
     }
 }
 
-/// What a [`RedisStore`](super::RedisStore) does to forget a run.
+/// What a [`RedisStore`](super::RedisStore) does to forget a run. Where the answer was lost and it was said again, there was no
+/// run the second time.
 ///
 /// ```no_run
 /// # use stroma::store::{Begun, RedisStore, Store, StoreError};
@@ -236,7 +240,10 @@ impl Future for RedisOpening {
 /// Dropped before it was sent it does nothing, else it is done all the same, wholly.
 #[must_use = "the operation was begun, but only its future says how it went"]
 #[derive(Debug)]
-pub struct RedisForgetting(pub(super) oneshot::Receiver<Result<bool, StoreError>>);
+pub struct RedisForgetting(
+    pub(super) oneshot::Receiver<Result<bool, StoreError>>,
+    #[expect(dead_code, reason = "the task goes on as long as it is there")] pub(super) Asking,
+);
 
 impl Future for RedisForgetting {
     type Output = Result<bool, StoreError>;

@@ -5,16 +5,40 @@ use core::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
+use std::time::Instant;
 
-use tokio::{
-    sync::{mpsc::UnboundedSender, oneshot},
-    time::Instant,
-};
+use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
 use super::script::{self, Record};
 use crate::store::{Access, StoreError, owned::Present};
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
+
+/// When the server last sent something: who is in the middle of a long answer is not silent.
+#[derive(Debug)]
+pub(super) struct Heard {
+    made: Instant,
+    /// In milliseconds after `made`.
+    last: AtomicU64,
+}
+
+impl Heard {
+    pub(super) fn new(now: Instant) -> Self {
+        Self { made: now, last: AtomicU64::new(0) }
+    }
+
+    pub(super) fn something(&self) {
+        let after = u64::try_from(self.made.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last.store(after, Ordering::Relaxed);
+    }
+
+    pub(super) fn last(&self) -> Instant {
+        self.made + Duration::from_millis(self.last.load(Ordering::Relaxed))
+    }
+}
+
+/// By it somebody is there for whom the task goes on.
+pub(super) type Asking = Option<UnboundedSender<Work>>;
 
 /// What a session goes by.
 #[derive(Debug)]
@@ -64,7 +88,8 @@ impl Hold {
 /// A run in hand, which is given back when this is dropped: wherever it got to on its way to a session.
 #[derive(Debug)]
 pub(super) struct Grip {
-    pub(super) jobs: UnboundedSender<Work>,
+    /// Nothing once it was let go.
+    pub(super) jobs: Asking,
     pub(super) hold: Arc<Hold>,
     /// The run has no checkpoint, so nothing of it is to stay.
     pub(super) empty: bool,
@@ -73,7 +98,13 @@ pub(super) struct Grip {
 impl Grip {
     pub(super) fn ask(&self, work: Work) {
         // What is not taken drops the sender of its answer, which tells the future.
-        let _ = self.jobs.send(work);
+        let _ = self.jobs.as_ref().map(|jobs| jobs.send(work));
+    }
+
+    /// For whoever gives the run back in another way.
+    pub(super) fn let_go(mut self) -> Arc<Hold> {
+        self.jobs = None;
+        Arc::clone(&self.hold)
     }
 }
 
