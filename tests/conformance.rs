@@ -23,6 +23,11 @@ conformance! {
         &STORES[NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)]
     };
     mod none_that_is_flawed: threads + reopens + shared = flawed(Flaw::Nothing);
+    mod made_by_a_function_of_a_tests_name = runs;
+}
+
+fn runs() -> HeapStore {
+    HeapStore::new()
 }
 
 #[cfg(feature = "redb")]
@@ -31,6 +36,32 @@ conformance! {
         || tempfile::TempDir::new().unwrap(),
         async |folder: &tempfile::TempDir| stroma::store::RedbStore::open(folder.path().join("runs.redb")).unwrap(),
     );
+}
+
+#[cfg(feature = "flash")]
+#[path = "support/chip.rs"]
+mod chip;
+
+/// A chip of so many pages, on which each operation says so often that it is not done yet.
+#[cfg(feature = "flash")]
+fn flash<const RUNS: usize, const PAGE: usize, const WORD: usize>(
+    pages: usize,
+    waits: u32,
+) -> Suite<impl Fn() -> chip::Chip<PAGE, WORD>, impl AsyncFn(&chip::Chip<PAGE, WORD>) -> Flash<RUNS>> {
+    let place = move || chip::Chip::waiting(pages, waits);
+    let open = async |chip: &chip::Chip<PAGE, WORD>| chip::start(chip::leaked(stroma::store::FlashRoom::new()), chip);
+    // An item has a front of 26 bytes and the id of the node beside the value.
+    Suite::at(place, open).runs(RUNS).slot_max(320 - 26 - 1)
+}
+
+#[cfg(feature = "flash")]
+type Flash<const RUNS: usize> = stroma::store::FlashStore<chip::Driver, RUNS, 10, 320>;
+
+#[cfg(feature = "flash")]
+conformance! {
+    mod flash: threads + reopens = flash::<6, 2048, 4>(16, 0);
+    mod flash_that_waits: threads + reopens = flash::<4, 1024, 4>(24, 1);
+    mod flash_of_long_words: threads + reopens = flash::<3, 4096, 32>(6, 2);
 }
 
 /// Each place is a server; where none is installed there is nothing to put to the test.

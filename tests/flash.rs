@@ -7,9 +7,8 @@ mod chip;
 
 use std::{
     collections::BTreeMap,
-    convert::Infallible,
     future::Future,
-    pin::{Pin, pin},
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU32, Ordering},
@@ -17,7 +16,7 @@ use std::{
     task::{Context, Waker},
 };
 
-use chip::{Bell, Chip, TEARS, Tear, wait};
+use chip::{Bell, Chip, Driver, TEARS, Tear, leaked, start, wait};
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use stroma::{
     Budget, Cause, Failure, NodeCx, RunId, RunStatus, Runner, Slot, SlotKind, Usage, node_with, par,
@@ -27,25 +26,9 @@ use stroma::{
     },
 };
 
-/// The driver of a chip, in a box.
-type Driver = Pin<Box<dyn Future<Output = Infallible> + Send>>;
 type Small = FlashStore<Driver, 3, 4, 160>;
 type Room = FlashRoom<3, 4, 160>;
 type SmallChip = Chip<512, 4>;
-
-/// The memory of a store is a `static`; here there are many, one after the other.
-fn leaked<T>(room: T) -> &'static T {
-    Box::leak(Box::new(room))
-}
-
-/// The store of a chip, as it is after a reset.
-fn start<const PAGE: usize, const WORD: usize, const READ: usize>(
-    room: &'static Room,
-    chip: &Chip<PAGE, WORD, READ>,
-) -> Small {
-    let end = chip.state().bytes.len() as u32;
-    FlashStore::new(room, Box::pin(room.driver(chip.clone(), 0..end).unwrap()))
-}
 
 fn done<T, F: Future<Output = Result<T, StoreError>>>(begun: Begun<Result<T, StoreError>, F>) -> Result<T, StoreError> {
     match begun {
@@ -628,11 +611,6 @@ macro_rules! runner {
 
 type Wide = FlashRoom<3, 6, 256>;
 
-fn start_wide(room: &'static Wide, chip: &Chip<1024, 4>) -> FlashStore<Driver, 3, 6, 256> {
-    let end = chip.state().bytes.len() as u32;
-    FlashStore::new(room, Box::pin(room.driver(chip.clone(), 0..end).unwrap()))
-}
-
 fn saved<S: Store>(store: &S, run: u128) -> Vec<String> {
     let slots = look(store, run).unwrap().unwrap_or_default().slots;
     slots.into_keys().map(|(node, ..)| node).filter(|node| !node.is_empty()).collect()
@@ -647,7 +625,7 @@ fn a_pipeline_goes_on_after_a_power_cut_at_every_step() {
         let calls = Arc::new(Calls::default());
         {
             let room = leaked(Wide::new());
-            let runner = runner!(start_wide(room, &used), &calls);
+            let runner = runner!(start(room, &used), &calls);
             for run in 100..100 + before {
                 wait(runner.run_as(RunId::from_u128(run), 1)).unwrap();
             }
@@ -662,14 +640,14 @@ fn a_pipeline_goes_on_after_a_power_cut_at_every_step() {
             let run = RunId::from_u128(1);
             let first = {
                 let room = leaked(Wide::new());
-                let runner = runner!(start_wide(room, &chip), &calls);
+                let runner = runner!(start(room, &chip), &calls);
                 chip.cut(step, TEARS[step as usize % TEARS.len()]);
                 wait(runner.run_as(run, 1))
             };
             let cut = chip.state().off;
             chip.on();
             let room = leaked(Wide::new());
-            let store = start_wide(room, &chip);
+            let store = start(room, &chip);
             let saved = saved(&store, 1);
             match &first {
                 Ok(done) => assert_eq!(done.output, 11),
@@ -708,7 +686,7 @@ fn a_run_that_is_dropped_at_any_point_is_gone_on_with_by_the_same_store() {
         let chip = Chip::<1024, 4>::waiting(5, 3);
         let calls = Arc::new(Calls::default());
         let room = leaked(Wide::new());
-        let store = start_wide(room, &chip);
+        let store = start(room, &chip);
         let runner = runner!(&store, &calls);
         let run = RunId::from_u128(1);
         {

@@ -184,6 +184,42 @@ fn all_of_them_survive_in_a_file() {
     survives(torture().reopening().each_nth(12).schedules(20).run(parts), 50);
 }
 
+#[cfg(feature = "flash")]
+#[path = "support/chip.rs"]
+mod chip;
+
+/// In a chip on which each operation says so often that it is not done yet.
+#[cfg(feature = "flash")]
+fn in_flash(waits: u32) -> Torture<impl Subject> {
+    type Chip = chip::Chip<512, 4>;
+    let open = async |chip: &Chip| chip::start(chip::leaked(stroma::store::FlashRoom::<1, 16, 320>::new()), chip);
+    Torture::on(Suite::at(move || Chip::waiting(8, waits), open))
+}
+
+#[cfg(feature = "flash")]
+#[test]
+fn a_chain_survives_in_flash() {
+    survives(in_flash(0).schedules(200).run(chain), 500);
+    survives(in_flash(1).schedules(200).run(chain), 500);
+    // A reset between one life and the next.
+    survives(in_flash(0).restarting().schedules(200).run(chain), 500);
+    survives(in_flash(2).restarting().schedules(200).run(chain), 500);
+}
+
+#[cfg(feature = "flash")]
+#[test]
+fn branches_survive_in_flash() {
+    survives(in_flash(1).schedules(100).run(branches), 500);
+    survives(in_flash(0).restarting().schedules(100).run(branches), 500);
+}
+
+#[cfg(feature = "flash")]
+#[test]
+fn parts_survive_in_flash() {
+    survives(in_flash(1).schedules(100).run(parts), 300);
+    survives(in_flash(0).restarting().schedules(100).run(parts), 300);
+}
+
 #[cfg(feature = "redis")]
 #[path = "support/redis.rs"]
 mod server;

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::{
+    convert::Infallible,
     fmt,
     future::Future,
     pin::{Pin, pin},
@@ -13,6 +14,31 @@ use std::{
 };
 
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
+use stroma::store::{FlashRoom, FlashStore};
+
+/// The driver of a chip, in a box.
+pub(crate) type Driver = Pin<Box<dyn Future<Output = Infallible> + Send>>;
+
+/// The memory of a store is a `static`; here there are many, one after the other.
+pub(crate) fn leaked<T>(room: T) -> &'static T {
+    Box::leak(Box::new(room))
+}
+
+/// The store of a chip, as it is after a reset.
+pub(crate) fn start<
+    const RUNS: usize,
+    const SLOTS: usize,
+    const BYTES: usize,
+    const PAGE: usize,
+    const WORD: usize,
+    const READ: usize,
+>(
+    room: &'static FlashRoom<RUNS, SLOTS, BYTES>,
+    chip: &Chip<PAGE, WORD, READ>,
+) -> FlashStore<Driver, RUNS, SLOTS, BYTES> {
+    let end = chip.state().bytes.len() as u32;
+    FlashStore::new(room, Box::pin(room.driver(chip.clone(), 0..end).unwrap()))
+}
 
 /// What is left of the word or page that was being written or erased when the power failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

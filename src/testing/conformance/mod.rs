@@ -126,6 +126,9 @@ fn judge(property: Property, ask: impl FnOnce(&Runtime) -> Held) -> Result<(), B
 /// - `reopens`: what was saved outlives the store, and is there when one is opened in the same place.
 /// - `shared`: several stores may be open in one place at the same time.
 ///
+/// `reopens` and `shared` want a place that outlives the store, which a [`Suite`](crate::testing::Suite) has. Nothing else
+/// is needed: no runtime, no attribute. All checks do the same each time, so whatever fails fails again.
+///
 /// ```
 /// use stroma::store::HeapStore;
 ///
@@ -139,9 +142,6 @@ macro_rules! conformance {
     ($(mod $name:ident $(: $first:ident $(+ $claim:ident)*)? = $subject:expr);+ $(;)?) => {
         $(
             mod $name {
-                #[allow(unused_imports, reason = "the closure may name nothing of what is around it")]
-                use super::*;
-
                 $crate::__conformance! { @tests $subject;
                     one_holder OneHolder, given_back GivenBack, opening_dropped OpeningDropped, unknown_run UnknownRun,
                     no_trace NoTrace, put_is_there PutIsThere, keys_apart KeysApart, runs_apart RunsApart, missing Missing,
@@ -152,7 +152,13 @@ macro_rules! conformance {
                 $($crate::__conformance! { @$first $subject } $($crate::__conformance! { @$claim $subject })*)?
             }
         )+
-    }
+    };
+    ($($other:tt)*) => {
+        ::core::compile_error!(
+            "`conformance!` wants, for each store, `mod name = how_it_is_made;` or `mod name: claim + claim = how_it_is_made;`, \
+             where the claims are `threads`, `reopens` and `shared`"
+        );
+    };
 }
 
 #[macro_export]
@@ -162,6 +168,9 @@ macro_rules! __conformance {
         $(
             #[test]
             fn $test() -> ::core::result::Result<(), $crate::testing::Breach> {
+                // In here, so that what is around the macro may have the names of the tests.
+                #[allow(unused_imports, reason = "the closure may name nothing of what is around it")]
+                use super::*;
                 $crate::testing::check($crate::testing::Property::$property, &$subject)
             }
         )+
@@ -175,8 +184,15 @@ macro_rules! __conformance {
     (@threads $subject:expr) => {
         #[test]
         fn threads() -> ::core::result::Result<(), $crate::testing::Breach> {
+            #[allow(unused_imports, reason = "the closure may name nothing of what is around it")]
+            use super::*;
             $crate::testing::check_threads(&$subject)
         }
+    };
+    (@$claim:ident $subject:expr) => {
+        ::core::compile_error!(::core::concat!(
+            "`", ::core::stringify!($claim), "` is no claim of `conformance!`: these are `threads`, `reopens` and `shared`"
+        ));
     };
 }
 

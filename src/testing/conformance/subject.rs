@@ -13,6 +13,12 @@ use crate::store::Store;
 /// fn is_one(_: impl Subject<Store = HeapStore>) {}
 /// is_one(|| HeapStore::with_capacity(40));
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say how a store is made",
+    label = "is neither a closure that makes a store nor a `Suite`",
+    note = "a closure without arguments, `|| MyStore::new()`, makes a store; `Suite::at(place, async |place| ..)` opens one in a \
+            place, and says what it promises"
+)]
 pub trait Subject {
     /// The store.
     type Store: Store;
@@ -103,7 +109,8 @@ impl Suite<(), ()> {
 }
 
 impl<P, F> Suite<P, F> {
-    /// A slot takes up to `bytes` bytes, at least 16; what is longer is `TooLarge`.
+    /// A slot takes up to `bytes` bytes, at least 16; what is longer is `TooLarge`. Where the id of the node or the ledger take of
+    /// the same room: with an id of one byte, and no ledger.
     #[must_use]
     pub fn slot_max(mut self, bytes: usize) -> Self {
         self.limits.slot_max = Some(bytes);

@@ -49,8 +49,17 @@ pub(super) struct Bench<'t, T, L> {
     pub(super) background: &'t Runtime,
     pub(super) attempts: u32,
     pub(super) lead: &'t L,
-    /// Whether each life opens the store anew.
-    pub(super) reopens: bool,
+    pub(super) reopens: Reopens,
+}
+
+/// When the store is opened anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reopens {
+    Never,
+    /// When there is no life left that has it.
+    WhenAllAreOver,
+    /// For each life.
+    ForEach,
 }
 
 /// What was seen of a run.
@@ -113,10 +122,18 @@ impl<T: Subject, L: AsyncFn(Life<T::Store>) -> End> Bench<'_, T, L> {
     fn one(&self, schedule: &Schedule, expected: Option<&Ending>) -> Result<Seen, Wrong> {
         let place = self.subject.place();
         let script = Arc::new(Script::new(schedule, self.attempts));
-        let store = if self.reopens { None } else { self.open(&script, &place) };
+        let open = || self.open(&script, &place);
+        let all = if self.reopens == Reopens::Never { open() } else { None };
         let (mut how, mut ended, mut seen) = (How::Start, None, None);
         for _ in 0..schedule.faults.len() + LIVES {
-            let endings = self.live(&|| store.clone().or_else(|| self.open(&script, &place)), &script, &how, expected);
+            let endings = match self.reopens {
+                Reopens::ForEach => self.live(&open, &script, &how, expected),
+                Reopens::WhenAllAreOver => {
+                    let store = open();
+                    self.live(&|| store.clone(), &script, &how, expected)
+                }
+                Reopens::Never => self.live(&|| all.clone(), &script, &how, expected),
+            };
             let mut inside = script.inside();
             if let Some(wrong) = inside.wrong.take() {
                 return Err(wrong);

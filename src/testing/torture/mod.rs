@@ -18,7 +18,7 @@ use core::{fmt, ops::ControlFlow};
 use tokio::runtime::{Builder, Runtime};
 
 use super::conformance::Subject;
-use drive::Bench;
+use drive::{Bench, Reopens};
 
 pub use ask::Answer;
 pub use life::{End, Life, TORTURED_RUN, Watch};
@@ -82,13 +82,13 @@ pub struct Torture<T> {
     attempts: u32,
     seed: u64,
     nth: usize,
-    reopens: bool,
+    reopens: Reopens,
 }
 
 impl<T: Subject> Torture<T> {
     /// With a store that each schedule makes anew: a closure, or a [`Suite`](super::Suite).
     pub fn on(subject: T) -> Self {
-        Self { subject, schedules: 1_000, attempts: 5, seed: 1, nth: 1, reopens: false }
+        Self { subject, schedules: 1_000, attempts: 5, seed: 1, nth: 1, reopens: Reopens::Never }
     }
 
     /// How many schedules of several faults are tried, after all of one: 1,000 unless said here.
@@ -113,10 +113,30 @@ impl<T: Subject> Torture<T> {
     }
 
     /// Opens the store anew for each life, as a process would: for a store that outlives itself and can be open twice, such as
-    /// `RedbStore`.
+    /// `RedbStore`. One that cannot takes [`restarting`](Self::restarting).
     #[must_use]
     pub fn reopening(mut self) -> Self {
-        self.reopens = true;
+        self.reopens = Reopens::ForEach;
+        self
+    }
+
+    /// Opens the store anew whenever all lives are over, as a device does after a reset; a rival shares the one that is open. For a
+    /// store that outlives itself and cannot be open twice, such as `FlashStore`.
+    ///
+    /// ```
+    /// # use stroma::{Runner, node, store::RedbStore, testing::{Broken, Suite, Torture}};
+    /// # async fn double(x: u32) -> Result<u32, std::io::Error> { Ok(x * 2) }
+    /// let place = || tempfile::TempDir::new().unwrap();
+    /// let store = Suite::at(place, async |folder: &tempfile::TempDir| RedbStore::open(folder.path().join("runs.redb")).unwrap());
+    /// Torture::on(store).restarting().each_nth(20).schedules(2).run(async |life| {
+    ///     let runner = Runner::quick(node("double", double)).with_store(life.store()).with_hooks(life.hooks()).build().unwrap();
+    ///     life.run(&runner, 3).await
+    /// })?;
+    /// # Ok::<(), Broken>(())
+    /// ```
+    #[must_use]
+    pub fn restarting(mut self) -> Self {
+        self.reopens = Reopens::WhenAllAreOver;
         self
     }
 

@@ -38,7 +38,8 @@ macro_rules! promises {
 
 promises! {
     Watched "watched"
-        "the runner has the store and the hooks that the kit lends, since else it sees nothing"
+        "the runner has the store and the hooks that the kit lends, by `.with_store(life.store()).with_hooks(life.hooks())`, since \
+         else it sees nothing"
     Completes "completes"
         "the run comes to its end when nothing goes wrong"
     Repeats "repeats"

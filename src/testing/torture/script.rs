@@ -201,7 +201,10 @@ impl Inside {
 
     /// The store may have made this change, or not.
     pub(super) fn unsure(&mut self, change: Change) {
-        self.unsure = Some(change);
+        // An opening that is dropped changes nothing, and tells nothing of the write before it.
+        if !matches!(change, Change::Nothing) {
+            self.unsure = Some(change);
+        }
     }
 
     /// A life has the run, with these slots and this ledger.
@@ -391,6 +394,20 @@ mod tests {
         inside.ended(0, spent(5));
         inside.made(0, &put(ledger.encode(core::time::Duration::ZERO, &mut bytes)));
         assert_eq!(said(&inside).map(|(promise, _)| promise), Some(Promise::Spend));
+    }
+
+    #[test]
+    fn a_write_that_was_dropped_stays_unsure_when_the_next_opening_is_dropped_too() {
+        let key = ("a".to_string(), 0, SlotKind::Output);
+        for (slots, seen) in
+            [(Vec::new(), false), (Vec::from([key.clone()]), false), (Vec::from([key.clone(), key.clone()]), true)]
+        {
+            let mut inside = Inside::default();
+            inside.unsure(Change::Put { slot: Some((key.clone(), b"12".to_vec(), false)), ledger: Vec::new() });
+            inside.unsure(Change::Nothing);
+            inside.opened(2, slots, b"");
+            assert_eq!(said(&inside).is_some(), seen, "{:?}", said(&inside));
+        }
     }
 
     #[test]
