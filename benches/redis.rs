@@ -1,8 +1,8 @@
 //! Checkpoints a second in Redis, against the same by hand with redis-rs: `cargo bench --features redis --bench redis`.
 //!
-//! By hand there are two: one that writes and nothing else, and one that first asks whether the run is still its own, which is what the
-//! store does. All write the same bytes under the same key, with the time to live on the first write of a run, and take
-//! turns in one process against one server. What counts is the ratio.
+//! By hand there are two: one that writes and nothing else, and one that first asks, in a script, whether the run is still its own. The
+//! store makes sure of that too. All write the same value and ledger, with the time to live on the first write of a run, and
+//! take turns in one process against one server. What counts is the ratio.
 
 #[path = "../tests/support/redis.rs"]
 mod server;

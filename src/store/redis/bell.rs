@@ -25,6 +25,10 @@ impl Bell {
     pub(super) fn wake_up(&self, task: &Waker) {
         self.task.register(task);
         self.awake.store(true, Ordering::SeqCst);
+    }
+
+    /// Whoever rang before is about to be asked.
+    pub(super) fn hush(&self) {
         self.rung.store(false, Ordering::SeqCst);
     }
 

@@ -6,6 +6,7 @@
 //! that is still on its way there comes after what is said again.
 
 use alloc::{
+    boxed::Box,
     collections::{BTreeMap, VecDeque},
     string::{String, ToString},
     sync::Arc,
@@ -22,12 +23,12 @@ use core::{
 use std::{collections::HashMap, time::Instant};
 
 use ::redis::{Cmd, Pipeline, RedisError, Value};
-use futures_util::{StreamExt, stream::FuturesOrdered};
 use tokio::{
     sync::{
         mpsc::{UnboundedReceiver, WeakUnboundedSender},
         oneshot,
     },
+    task::yield_now,
     time::{self, sleep},
 };
 use uuid::Uuid;
@@ -60,6 +61,8 @@ const EXPIRE: Duration = Duration::from_millis(10);
 const SLOWEST: u64 = 1 << 18;
 /// How long to wait for the server at a time where tokio's clock runs ahead of the real one.
 const AHEAD: Duration = Duration::from_millis(1);
+/// How much to do before others of the runtime have their turn.
+const TURNS: u32 = 128;
 /// As good as never.
 const NEVER: Duration = Duration::from_secs(30 * 24 * 3_600);
 
@@ -165,6 +168,8 @@ impl Driver {
     }
 
     /// Serves until nobody is left who could ask for something, and all is done.
+    ///
+    /// To be run without tokio's budget: what it polls wakes nobody where the budget is at its end.
     pub(super) async fn drive(mut self) {
         let mut line: Option<Line> = None;
         let mut old: Option<ClientName> = None;
@@ -173,7 +178,10 @@ impl Driver {
         let settings = Arc::clone(&self.settings);
         let mut carrier = none_yet(dial(&settings, None, Arc::clone(&self.heard)));
         let mut dialling = pin!(None);
-        let mut replies = FuturesOrdered::new();
+        // In the order in which they come; so many of the last have not gone out yet.
+        let mut replies = VecDeque::new();
+        let mut fresh = 0;
+        let mut turns = 0_u32;
         let mut armed = Instant::now() + NEVER;
         let mut sleep = pin!(sleep(NEVER));
         let mut ahead = false;
@@ -185,7 +193,8 @@ impl Driver {
                     while self.sent.len() < BATCHES
                         && let Some(batch) = self.next_batch(line, now)
                     {
-                        replies.push_back(say(line.connection.clone(), batch));
+                        replies.push_back(Box::pin(say(line.connection.clone(), batch)));
+                        fresh += 1;
                     }
                 }
                 None if dialling.is_none() && self.pause.is_none() && self.wants_a_line() => {
@@ -209,23 +218,33 @@ impl Driver {
             let turn = poll_fn(|task| {
                 bell.wake_up(task.waker());
                 let task = &mut Context::from_waker(&waker);
+                // What carries the connection is polled here after everything that only it can go on with, and before all
+                // that only it brings, so nobody has to be woken for those.
+                let quiet = &mut Context::from_waker(Waker::noop());
                 for looked in 1.. {
+                    let old = replies.len().saturating_sub(mem::take(&mut fresh));
+                    for reply in replies.iter_mut().skip(old) {
+                        if reply.as_mut().poll(quiet).is_ready() {
+                            return Poll::Ready(Turn::Ended);
+                        }
+                    }
+                    // All who could have rung are asked from here on.
+                    bell.hush();
                     if !self.closed
                         && let Poll::Ready(asked) = self.inbox.poll_recv(task)
                     {
                         return Poll::Ready(Turn::Asked(asked));
                     }
-                    // What is new goes out at once, and what came in is heard at once.
-                    if let Poll::Ready(Some(reply)) = replies.poll_next_unpin(task) {
-                        return Poll::Ready(Turn::Heard(reply));
+                    if let Some(open) = &mut carrier
+                        && open.as_mut().poll(task).is_ready()
+                    {
+                        carrier = None;
                     }
-                    if let Some(open) = &mut carrier {
-                        if open.as_mut().poll(task).is_ready() {
-                            carrier = None;
-                        }
-                        if let Poll::Ready(Some(reply)) = replies.poll_next_unpin(task) {
-                            return Poll::Ready(Turn::Heard(reply));
-                        }
+                    if let Some(reply) = replies.front_mut()
+                        && let Poll::Ready(reply) = reply.as_mut().poll(quiet)
+                    {
+                        replies.pop_front();
+                        return Poll::Ready(Turn::Heard(reply));
                     }
                     // What was under way has heard of it by now.
                     if carrier.is_none() && line.is_some() {
@@ -246,6 +265,10 @@ impl Driver {
                 Poll::Pending
             })
             .await;
+            turns = turns.wrapping_add(1);
+            if turns.is_multiple_of(TURNS) {
+                yield_now().await;
+            }
             let now = Instant::now();
             let verdict = match turn {
                 Turn::Asked(Some(work)) => {
@@ -299,7 +322,8 @@ impl Driver {
             if verdict == Verdict::Redial {
                 carrier = None;
                 old = line.take().and_then(|line| line.name).or(old);
-                replies = FuturesOrdered::new();
+                replies = VecDeque::new();
+                fresh = 0;
                 self.say_again(now);
             }
         }
@@ -396,9 +420,9 @@ impl Driver {
 
     /// The next commands to be sent, in order.
     fn next_batch(&mut self, line: &Line, now: Instant) -> Option<Pipeline> {
-        let mut jobs = Vec::new();
+        let mut jobs = Vec::with_capacity(self.queue.len().min(BATCH));
         let mut bytes = 0;
-        let mut batch = Pipeline::new();
+        let mut batch = Pipeline::with_capacity(self.queue.len().min(BATCH));
         while jobs.len() < BATCH
             && bytes < BATCH_BYTES
             && let Some(mut job) = self.queue.pop_front()
@@ -438,8 +462,9 @@ impl Driver {
                 command
             }
             Work::Write { hold, record, .. } => {
-                let mut command = ::redis::cmd("RPUSHX");
-                command.arg(&hold.log);
+                // A word, the key, three parts.
+                let mut command = Cmd::with_capacity(5, 6 + hold.log.len() + record.len());
+                command.arg("RPUSHX").arg(&hold.log);
                 for part in record.parts() {
                     command.arg(part);
                 }

@@ -46,7 +46,7 @@ pub(super) fn refused(error: &ServerError) -> Trouble {
         "READONLY" | "MASTERDOWN" | "UNBLOCKED" => Trouble::Reconnect(of(StoreErrorKind::Unavailable, said)),
         "MOVED" | "ASK" => Trouble::Final(of(
             StoreErrorKind::Unavailable,
-            format_args!("{said}: a cluster is spoken to through a proxy; a run has one key and one slot"),
+            format_args!("{said}: a cluster is spoken to through a proxy; the keys of a run are of one slot"),
         )),
         _ => Trouble::Final(of(StoreErrorKind::Unavailable, said)),
     }

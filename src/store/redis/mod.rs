@@ -1,7 +1,7 @@
 //! A server that many machines share: checkpoints in Redis.
 //!
-//! A run is one hash, and what is done to it is one command: a script that first asks whether the session that wrote it still
-//! holds the run. What a run costs the server is in `script`, how it gets there in `driver`.
+//! A run is a hash that says who has it and a log that only its holder can append to; a checkpoint is one command. What is on the
+//! server is in `script`, how it gets there in `driver`.
 
 #![allow(clippy::result_large_err, reason = "a store's error has its words in it, without a heap")]
 
@@ -32,6 +32,7 @@ use tokio::{
         mpsc::{self, UnboundedSender},
         oneshot,
     },
+    task::unconstrained,
 };
 
 pub use self::session::{RedisForgetting, RedisOpening, RedisReading, RedisSession, RedisWriting};
@@ -55,7 +56,7 @@ const PREFIX: &str = "stroma";
 
 /// A store on a Redis server: for many machines.
 ///
-/// A run is one hash with the key `<prefix>:{<run>}`. A checkpoint is one command, and the ledger is written with it; the
+/// A run is a hash with the key `<prefix>:{<run>}`, and a list with a key that begins like that. A checkpoint is one command, and the ledger is written with it; the
 /// server says that it is done before the run goes on. How durable that is, is the server's affair: with
 /// `appendfsync always` it survives all that the disk survives, with `everysec` a crash of the server can lose the last
 /// second, and without an append-only file a restart loses what came after the last snapshot. A run whose data disappeared
@@ -65,7 +66,7 @@ const PREFIX: &str = "stroma";
 /// A session holds its run for a term, 30 s or what [`with_lease`](Self::with_lease) says, and renews that by itself for as
 /// long as it lives, however long a node takes. Where a process dies, its runs can be had when the term is over; until then
 /// they are [`Busy`](StoreErrorKind::Busy). Who was taken for dead and was only slow is refused by every write, as
-/// [`Fenced`](StoreErrorKind::Fenced): that is decided by a token in the hash, whatever any clock says. The terms are counted
+/// [`Fenced`](StoreErrorKind::Fenced): its writes go to a key that is no more, whatever any clock says. The terms are counted
 /// by the server's clock alone.
 ///
 /// # When the server is away
@@ -243,7 +244,8 @@ impl RedisStore {
         let (jobs, inbox) = mpsc::unbounded_channel();
         // It is taken: the other end is still here.
         let _ = jobs.send(work);
-        runtime.spawn(Driver::new(Arc::clone(&self.settings), inbox, jobs.downgrade()).drive());
+        let driven = Driver::new(Arc::clone(&self.settings), inbox, jobs.downgrade()).drive();
+        runtime.spawn(unconstrained(driven));
         *driver = Some(jobs.clone());
         Some(jobs)
     }
