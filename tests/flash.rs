@@ -465,6 +465,29 @@ fn the_power_fails_when_a_blank_flash_is_used_for_the_first_time() {
 }
 
 #[test]
+fn the_power_fails_three_times_when_a_blank_flash_is_used_for_the_first_time() {
+    let cuts = |steps| (0..steps).flat_map(|step| TEARS.map(|tear| (step, tear)));
+    for first in cuts(5) {
+        for second in cuts(2) {
+            for third in TEARS {
+                let chip = SmallChip::new(PAGES);
+                let mut world = World::default();
+                for (step, tear) in [first, second, (0, third)] {
+                    chip.on();
+                    chip.cut(step, tear);
+                    world.play(&start(leaked(Room::new()), &chip), &SCRIPT[..2]).unwrap_err();
+                }
+                chip.on();
+                let store = start(leaked(Room::new()), &chip);
+                world.check(&store, &(first, second, third));
+                world.play(&store, &SCRIPT[..8]).unwrap();
+                world.check(&store, &(first, second, third));
+            }
+        }
+    }
+}
+
+#[test]
 fn a_flash_that_fails_once_is_gone_on_with_by_the_same_store() {
     for step in 0..80 {
         for tear in [Tear::Untouched, Tear::Done, Tear::Front] {

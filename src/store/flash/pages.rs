@@ -165,15 +165,18 @@ impl<'f, F: NorFlash> Pages<'f, F> {
         Ok(false)
     }
 
-    /// A flash without the item that names the store is blank, but for what the power left of that item when it was written.
+    /// A flash without the item that names the store is blank, but for what the power left of that item when it was written, or
+    /// of the page when that was erased again: many chips write zeros before they erase.
     async fn mend_fresh(&mut self, scratch: &mut [u8]) -> Result<(), StoreError> {
         let mut last = None;
+        let mut says_nothing = true;
         for page in 0..self.count {
             let mut at = 0;
             while at < F::ERASE_SIZE {
                 let len = (WORD_MAX / F::READ_SIZE * F::READ_SIZE).min(F::ERASE_SIZE - at);
                 let Some(chunk) = scratch.get_mut(..len) else { break };
                 self.flash.read(self.address(page) + at as u32, chunk).await.map_err(|error| unreadable(&error))?;
+                says_nothing &= chunk.iter().all(|byte| matches!(byte, 0 | 0xff));
                 if let Some(byte) = chunk.iter().rposition(|byte| *byte != 0xff) {
                     last = Some((page, at + byte));
                 }
@@ -184,6 +187,7 @@ impl<'f, F: NorFlash> Pages<'f, F> {
         let most = word + 8_usize.next_multiple_of(word) + (size_of::<Key>() + SIGN.len()).next_multiple_of(word);
         match last {
             None => Ok(()),
+            Some((0, _)) if says_nothing => self.erase(0).await,
             Some((0, at)) if at < most && self.item(0, 0, scratch).await?.is_none() => self.erase(0).await,
             Some(_) => Err(foreign("something else is there: erase it first")),
         }
