@@ -108,7 +108,7 @@ fn each_flaw_is_caught_by_the_check_that_is_for_it() {
         (Property::GivenBack, Flaw::NeverGivesBack, "executing this run"),
         (Property::OpeningDropped, Flaw::LocksWhileItOpens, "an `open` of it had been dropped after 1 polls"),
         (Property::UnknownRun, Flaw::BeginsUnknownRuns, "of a run that was never there, so `UnknownRun`"),
-        (Property::NoTrace, Flaw::LeavesTraces, "found a run that ended without a checkpoint"),
+        (Property::Traceless, Flaw::LeavesTraces, "found a run that ended without a checkpoint"),
         (Property::PutIsThere, Flaw::AcksBeforeSaving, "failed"),
         (Property::KeysApart, Flaw::MixesNodeAndInstance, "is there before it was saved"),
         (Property::RunsApart, Flaw::ForgetsByPrefix, "in the run `a:` `open` of the run `a:` failed"),

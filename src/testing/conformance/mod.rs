@@ -49,7 +49,7 @@ pub fn check(property: Property, subject: &impl Subject) -> Result<(), Breach> {
                 Property::GivenBack => of_runs::given_back(&bench).await,
                 Property::OpeningDropped => of_runs::opening_dropped(&bench).await,
                 Property::UnknownRun => of_runs::unknown_run(&bench).await,
-                Property::NoTrace => of_runs::no_trace(&bench).await,
+                Property::Traceless => of_runs::no_trace(&bench).await,
                 Property::PutIsThere => of_slots::put_is_there(&bench).await,
                 Property::KeysApart => of_slots::keys_apart(&bench).await,
                 Property::RunsApart => of_runs::runs_apart(&bench).await,
@@ -144,7 +144,7 @@ macro_rules! conformance {
             mod $name {
                 $crate::__conformance! { @tests $subject;
                     one_holder OneHolder, given_back GivenBack, opening_dropped OpeningDropped, unknown_run UnknownRun,
-                    no_trace NoTrace, put_is_there PutIsThere, keys_apart KeysApart, runs_apart RunsApart, missing Missing,
+                    no_trace Traceless, put_is_there PutIsThere, keys_apart KeysApart, runs_apart RunsApart, missing Missing,
                     ledger_kept LedgerKept, empty_ledger EmptyLedger, last_ledger LastLedger, put_dropped PutDropped,
                     put_failed PutFailed, discard Discard, discard_dropped DiscardDropped, forget Forget, agrees Agrees,
                     sizes Sizes, slots Slots, runs Runs, finished Finished

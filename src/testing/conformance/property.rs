@@ -61,7 +61,7 @@ properties! {
     UnknownRun "unknown_run"
         "`Existing` refuses a run without a checkpoint with `UnknownRun` and begins none; `Create` begins it"
         because "`resume` of a mistyped id has to be an error, never a fresh start"
-    NoTrace "no_trace"
+    Traceless "no_trace"
         "a run that has no checkpoint when its session ends was never there"
         because "ids that were only looked at would fill the store, and pass for runs that can be resumed"
     PutIsThere "put_is_there"
