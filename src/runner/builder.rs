@@ -103,7 +103,7 @@ impl<N, S, P, K, X, L, T, D, H, B> Builder<N, Caps<S, P, K, X, L, T, D, H, B>> {
     ///
     /// ```
     /// use stroma::prelude::*;
-    /// # #[derive(Debug)] struct AppError;
+    /// # #[derive(Debug, thiserror::Error)] #[error("no")] struct AppError;
     /// # impl Failure for AppError {}
     /// # async fn double(x: u32) -> Result<u32, AppError> { Ok(x * 2) }
     ///
