@@ -2,7 +2,7 @@
 //! of one's own, and how to see that a value comes back from its bytes.
 //!
 //! # A store
-//! With feature `testing` there is [`conformance!`], which puts a store to every clause of the contract of
+//! With feature `testing` there is `conformance!`, which puts a store to every clause of the contract of
 //! [`Store`](crate::store::Store) and [`Session`](crate::store::Session), each in a `#[test]` of its own:
 //!
 //! ```
@@ -14,10 +14,10 @@
 //! ```
 //!
 //! A test that fails says what the store did, what the contract asks, and what it would cost a run. What a store promises
-//! beyond the contract is declared, see [`Suite`].
+//! beyond the contract is declared, see `Suite`.
 //!
 //! # A pipeline
-//! With feature `testing` there is [`Torture`], which kills a run and lets its store fail at every boundary, and compares what comes of
+//! With feature `testing` there is `Torture`, which kills a run and lets its store fail at every boundary, and compares what comes of
 //! it with the undisturbed run:
 //!
 //! ```
@@ -36,7 +36,7 @@
 //! # my_pipeline_bears_anything().unwrap();
 //! ```
 //!
-//! A test that returns a [`Broken`] prints the shortest schedule of faults that breaks a promise, and how to see it again:
+//! A test that returns a `Broken` prints the shortest schedule of faults that breaks a promise, and how to see it again:
 //!
 //! ```text
 //! the promise `same_output` does not hold

@@ -117,16 +117,16 @@ fn judge(property: Property, ask: impl FnOnce(&Runtime) -> Held) -> Result<(), B
         .map_err(|did| Breach::new(property, did))
 }
 
-/// Puts stores to every clause of the contract of [`Store`](crate::store::Store), each in a `#[test]` of its own.
+/// Puts stores to every clause of the contract of [`Store`], each in a `#[test]` of its own.
 ///
-/// A module is made for each store. After `=` stands how a store is made: a closure, or a [`Suite`](crate::testing::Suite). After
+/// A module is made for each store. After `=` stands how a store is made: a closure, or a [`Suite`]. After
 /// `:` stands what the store claims beyond the contract, parted by `+`:
 ///
 /// - `threads`: its sessions and futures are `Send`, and work in several threads at once.
 /// - `reopens`: what was saved outlives the store, and is there when one is opened in the same place.
 /// - `shared`: several stores may be open in one place at the same time.
 ///
-/// `reopens` and `shared` want a place that outlives the store, which a [`Suite`](crate::testing::Suite) has. Nothing else
+/// `reopens` and `shared` want a place that outlives the store, which a [`Suite`] has. Nothing else
 /// is needed: no runtime, no attribute. All checks do the same each time, so whatever fails fails again.
 ///
 /// ```
