@@ -290,7 +290,7 @@ pub trait Outcomes<Out, Er, T>: Detail {
     /// With an output.
     fn completed(
         output: Out,
-        run: &Self::Run,
+        run: &mut Self::Run,
         trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
         spent: Spent,
     ) -> Self::Ended;
@@ -311,7 +311,7 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Bare {
     #[inline(always)]
     fn completed(
         output: Out,
-        (): &(),
+        (): &mut (),
         trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
         _: Spent,
     ) -> Result<Out, Er> {
@@ -340,14 +340,13 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
     #[inline]
     fn completed(
         output: Out,
-        run: &RunInfo,
+        run: &mut RunInfo,
         trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
         spent: Spent,
     ) -> Self::Ended {
-        let status = if run.resumed { RunStatus::Resumed } else { RunStatus::Completed };
-        let report = Report { run_id: run.id, status, spent, restored: run.restored };
-        let trace = trace(Some(&report), None);
-        Ok(Completed { output, report, trace })
+        run.report.spent = spent;
+        let trace = trace(Some(&run.report), None);
+        Ok(Completed { output, report: run.report, trace })
     }
 
     #[cold]
@@ -363,9 +362,9 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
             Stop::Halt(halt) => (halt.info, Cause::of(halt.why, last.store, last.account, run.said_of(&halt))),
         };
         let class = info.class.unwrap_or_else(|| cause.class());
-        let status = if class == FailureClass::Terminal { RunStatus::Failed } else { RunStatus::Partial };
         let attempt = if info.node.is_some() { info.attempt } else { 0 };
-        let report = Report { run_id: run.id, status, spent, restored: run.restored };
+        let status = if class == FailureClass::Terminal { RunStatus::Failed } else { RunStatus::Partial };
+        let report = Report { status, spent, ..run.report };
         let in_full = InFull(&cause);
         let why = format_args!("{in_full}");
         let why = (!matches!(cause, Cause::Error(_))).then_some(why);

@@ -420,7 +420,7 @@ where
         Ok(output) => {
             E::Store::finished(&mut local.session);
             local.session = Default::default();
-            E::Detail::completed(output, &local.run, finish, spent)
+            E::Detail::completed(output, &mut local.run, finish, spent)
         }
         Err(stop) => {
             let last = Last {
