@@ -198,7 +198,9 @@ pub use report::{Report, RunStatus, Spent};
 pub use run::{RUN_ID_MAX, RunId, RunIdError};
 #[cfg(feature = "tokio")]
 pub use runner::Quick;
-pub use runner::{Build, BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, Runner};
+pub use runner::{
+    AnyRunner, Build, BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, RunResult, Runner,
+};
 #[cfg(all(feature = "std", feature = "json"))]
 pub use runner::{Replay, ReplayEnv, ReplayError, Replayed};
 pub use slot::{Place, Slot, SlotKind};
@@ -236,7 +238,7 @@ pub mod prelude {
     #[cfg(feature = "tokio")]
     pub use crate::Quick;
     pub use crate::{
-        Backoff, Budget, Cause, Completed, Failure, FailureClass, Halted, NoContext, NodeCx, PolicyMap, RunId,
-        RunStatus, Runner, Sealed, SendExec, SpendError, Usage, Usd, Violation, ms, node, node_with, par, secs,
+        AnyRunner, Backoff, Budget, Cause, Completed, Failure, FailureClass, Halted, NoContext, NodeCx, PolicyMap,
+        RunId, RunStatus, Runner, Sealed, SendExec, SpendError, Usage, Usd, Violation, ms, node, node_with, par, secs,
     };
 }
