@@ -178,7 +178,7 @@ mod states {
     #[serde(rename_all = "camelCase")]
     pub(crate) struct Words {
         pub(crate) first_title: Option<String>,
-        pub(crate) words: Vec<(u32, [u8; 3 as usize])>,
+        pub(crate) words: Vec<(u32, [u8; size_of::<usize>()])>,
         #[serde(skip)]
         pub(crate) cache: Vec<String>,
     }
@@ -215,7 +215,7 @@ mod states {
 }
 
 mod elsewhere {
-    pub(crate) use stroma;
+    pub(crate) use ::stroma;
 }
 
 #[test]
@@ -228,7 +228,7 @@ fn a_state_comes_back_from_its_bytes() {
         assert_eq!(&stroma::store::decode::<T>(&bytes).unwrap(), &value.clone());
         assert_eq!(round_trip(value), Ok(()));
     }
-    comes_back(&Words { first_title: Some("a".into()), words: vec![(1, [2; 3])], cache: Vec::new() });
+    comes_back(&Words { first_title: Some("a".into()), words: vec![(1, [2; size_of::<usize>()])], cache: Vec::new() });
     comes_back(&Shape::<u8>::Nothing);
     comes_back(&Shape::<u8>::Circle(0.5));
     comes_back(&Shape::Square { side: vec![1_u8] });

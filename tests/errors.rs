@@ -430,18 +430,19 @@ fn errors() -> Vec<String> {
         .collect();
     let mut names = Vec::new();
     for item in &items {
+        let (vis, attributes, ident) = match item {
+            syn::Item::Enum(item) => (&item.vis, &item.attrs, &item.ident),
+            syn::Item::Struct(item) => (&item.vis, &item.attrs, &item.ident),
+            _ => continue,
+        };
+        if !is_public(vis) || !(derives(attributes) || ident == "Cause" || by_hand.contains(&ident.to_string())) {
+            continue;
+        }
         match item {
-            syn::Item::Enum(item) if is_public(&item.vis) => {
-                if derives(&item.attrs) || by_hand.contains(&item.ident.to_string()) || item.ident == "Cause" {
-                    names.extend(item.variants.iter().map(|variant| format!("{}::{}", item.ident, variant.ident)));
-                }
+            syn::Item::Enum(item) => {
+                names.extend(item.variants.iter().map(|variant| format!("{ident}::{}", variant.ident)));
             }
-            syn::Item::Struct(item) if is_public(&item.vis) => {
-                if derives(&item.attrs) || by_hand.contains(&item.ident.to_string()) {
-                    names.push(item.ident.to_string());
-                }
-            }
-            _ => {}
+            _ => names.push(ident.to_string()),
         }
     }
     names
