@@ -66,12 +66,14 @@
 //! `std` and `tokio`.
 //!
 //! - `alloc`: the heap. `HeapStore`, `ListTrace`, `ManualClock`, accounts of any number of runs at once.
+//! - `derive`: `#[derive(Failure)]`, and `#[stroma::state]` for a type that is kept in checkpoints.
 //! - `flash`: `FlashStore`, checkpoints in a chip's own NOR flash, which survive a power cut at any point. Without a heap.
 //! - `garde`: `.validated()`, the rules of a type that implements `garde::Validate`. With `std`.
 //! - `json`: traces with inputs and outputs, as JSON and back; with `std` their replay; `json::decode`; price tables. With `alloc`.
 //! - `redb`: `RedbStore`, checkpoints in one file that survives `kill -9`, for several processes. With `std`.
 //! - `redis`: `RedisStore`, checkpoints on a server that many machines share, and `Builder::with_redis`. With `tokio`.
 //! - `redis-tls`: `rediss://`, the same over TLS. With `redis`.
+//! - `reqwest`: `reqwest::Error` as a failure. With `std`.
 //! - `std`: fresh run ids, so `run` in a runner that reports; `std::io::Error` as a failure. With `alloc`.
 //! - `testing`: for a program's own tests. `testing::conformance!` puts a store of your own to every clause of the contract, and
 //!   `testing::Torture` kills your pipeline at every boundary and compares. With `tokio`.
@@ -145,6 +147,8 @@ mod run;
 mod runner;
 mod said;
 mod slot;
+#[cfg(feature = "derive")]
+mod state;
 pub mod store;
 #[cfg(feature = "alloc")]
 pub mod testing;
@@ -204,6 +208,8 @@ pub use runner::{
 #[cfg(all(feature = "std", feature = "json"))]
 pub use runner::{Replay, ReplayEnv, ReplayError, Replayed};
 pub use slot::{Place, Slot, SlotKind};
+#[cfg(feature = "derive")]
+pub use state::state;
 #[cfg(feature = "garde")]
 pub use valid::Valid;
 #[cfg(feature = "json")]
@@ -231,6 +237,15 @@ pub mod parts {
     pub use crate::{body::Spawnable, compose::Spawned};
     #[cfg(feature = "garde")]
     pub use crate::{pipeline::ValidatedStep, valid::Validated};
+}
+
+/// What the macros of feature `derive` name. Not for use by hand: it changes without notice.
+#[cfg(feature = "derive")]
+#[doc(hidden)]
+pub mod __derive {
+    pub use crate::failure::{RetryAfter, retry_after};
+    pub use ::postcard_schema;
+    pub use ::serde;
 }
 
 /// What a program that uses pipelines wants in scope.
