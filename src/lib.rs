@@ -202,9 +202,9 @@ pub use report::{Report, RunStatus, Spent};
 pub use run::{RUN_ID_MAX, RunId, RunIdError};
 #[cfg(feature = "tokio")]
 pub use runner::Quick;
-pub use runner::{
-    AnyRunner, Build, BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, RunResult, Runner,
-};
+#[cfg(feature = "std")]
+pub use runner::{AnyRunner, RunResult};
+pub use runner::{Build, BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, Runner};
 #[cfg(all(feature = "std", feature = "json"))]
 pub use runner::{Replay, ReplayEnv, ReplayError, Replayed};
 pub use slot::{Place, Slot, SlotKind};
@@ -250,10 +250,12 @@ pub mod __derive {
 
 /// What a program that uses pipelines wants in scope.
 pub mod prelude {
+    #[cfg(feature = "std")]
+    pub use crate::AnyRunner;
     #[cfg(feature = "tokio")]
     pub use crate::Quick;
     pub use crate::{
-        AnyRunner, Backoff, Budget, Cause, Completed, Failure, FailureClass, Halted, NoContext, NodeCx, PolicyMap,
-        RunId, RunStatus, Runner, Sealed, SendExec, SpendError, Usage, Usd, Violation, ms, node, node_with, par, secs,
+        Backoff, Budget, Cause, Completed, Failure, FailureClass, Halted, NoContext, NodeCx, PolicyMap, RunId,
+        RunStatus, Runner, Sealed, SendExec, SpendError, Usage, Usd, Violation, ms, node, node_with, par, secs,
     };
 }

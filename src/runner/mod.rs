@@ -1,5 +1,6 @@
 //! Running a pipeline: what a user holds.
 
+#[cfg(feature = "std")]
 mod any;
 mod builder;
 mod caps;
@@ -7,6 +8,7 @@ mod outcome;
 mod replay;
 mod run;
 
+#[cfg(feature = "std")]
 pub use any::{AnyRunner, RunResult};
 pub use builder::{Build, BuildError, Builder};
 #[cfg(feature = "tokio")]
