@@ -138,6 +138,7 @@ mod layer;
 mod meter;
 mod never;
 mod observe;
+mod picture;
 mod pipeline;
 mod policy;
 mod report;
@@ -169,8 +170,8 @@ pub use compose::{CxFn, IdempotencyKey, NodeCx, NodeFn, NodeFuture, Par, Provide
 pub use contract::{Check, ContractViolation, Direction, Verdict, Violation};
 pub use describe::{Contracts, Description};
 pub use exec::{
-    Bare, Cx, Detail, Env, Exec, Explain, Fresh, Full, Local, Node, NodeInfo, Reporting, SendExec, Stop, StopOf, Stops,
-    Timed, Walk,
+    Bare, Cx, Detail, Env, Exec, Explain, Fresh, Full, Layer, Local, Node, NodeInfo, Reporting, SendExec, Stop, StopOf,
+    Stops, Timed, Walk,
 };
 pub use failure::{ByFailure, Classifier, FailedAttempt, Failure, FailureClass, FirstOf};
 pub use into_node::{IntoBranch, IntoNode, Piece};
@@ -190,6 +191,7 @@ pub use observe::{Difference, Event, Field, ListTrace, Outcome, Trace};
 pub use observe::{EventKind, EventStream, StreamEvent, StreamHook};
 #[cfg(feature = "tracing")]
 pub use observe::{Spans, spans};
+pub use picture::{Dot, Graph, Mermaid};
 #[doc(hidden)]
 pub use pipeline::{__beside, __par_chained, __types_of};
 pub use pipeline::{Pipeline, Sealed, node, node_with, par};

@@ -1,0 +1,6 @@
+//! A pipeline and its runs as pictures.
+
+mod escape;
+mod graph;
+
+pub use graph::{Dot, Graph, Mermaid};
