@@ -191,7 +191,11 @@ pub use observe::{Difference, Event, Field, ListTrace, Outcome, Trace};
 pub use observe::{EventKind, EventStream, StreamEvent, StreamHook};
 #[cfg(feature = "tracing")]
 pub use observe::{Spans, spans};
+#[cfg(feature = "json")]
+pub use picture::Chrome;
 pub use picture::{Dot, Graph, Mermaid};
+#[cfg(feature = "alloc")]
+pub use picture::{Html, Svg, Table, Timeline};
 #[doc(hidden)]
 pub use pipeline::{__beside, __par_chained, __types_of};
 pub use pipeline::{Pipeline, Sealed, node, node_with, par};

@@ -60,3 +60,37 @@ impl<T: fmt::Display> fmt::Display for InDot<T> {
         write!(Escaping { to: f, with: character }, "{}", self.0)
     }
 }
+
+/// As plain text: on one line, and nothing that a terminal would obey.
+#[cfg(feature = "alloc")]
+pub(super) struct Plain<T>(pub(super) T);
+
+#[cfg(feature = "alloc")]
+impl<T: fmt::Display> fmt::Display for Plain<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(Escaping { to: f, with: |f: &mut fmt::Formatter<'_>, c| f.write_char(c) }, "{}", self.0)
+    }
+}
+
+/// Within an element, or an attribute in quotes, of HTML or SVG.
+#[cfg(feature = "alloc")]
+pub(super) struct InXml<T>(pub(super) T);
+
+#[cfg(feature = "alloc")]
+impl<T: fmt::Display> fmt::Display for InXml<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn character(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
+            match c {
+                '&' => f.write_str("&amp;"),
+                '<' => f.write_str("&lt;"),
+                '>' => f.write_str("&gt;"),
+                '"' => f.write_str("&quot;"),
+                '\'' => f.write_str("&#39;"),
+                // No character of XML at all.
+                '\u{fffe}' | '\u{ffff}' => f.write_char(char::REPLACEMENT_CHARACTER),
+                c => f.write_char(c),
+            }
+        }
+        write!(Escaping { to: f, with: character }, "{}", self.0)
+    }
+}
