@@ -60,7 +60,8 @@ impl Html<'_> {
     /// The events in the order in which they ended.
     fn table(&self, sums: Sums, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (tokens, cost) = (sums.spent.tokens != 0, sums.spent.cost != Usd::ZERO);
-        writeln!(f, "<h2 id=\"attempts\">Attempts</h2>\n<div class=\"scroll\">\n<table aria-labelledby=\"attempts\">")?;
+        writeln!(f, "<h2 id=\"attempts\">Attempts</h2>")?;
+        writeln!(f, "<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-labelledby=\"attempts\">\n<table>")?;
         let number = "<th scope=\"col\" class=\"n\">";
         write!(f, "<thead><tr><th scope=\"col\">node</th>{number}attempt</th>{number}start</th>{number}took</th>")?;
         write!(f, "{}", if tokens { "<th scope=\"col\" class=\"n\">tokens</th>" } else { "" })?;

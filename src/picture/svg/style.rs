@@ -46,6 +46,7 @@ th,td{text-align:left;padding:4px 10px;border-bottom:1px solid var(--line);verti
 overflow-wrap:anywhere}
 th{color:var(--dim);font-weight:600;white-space:nowrap}
 .n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums;overflow-wrap:normal}
+td:first-child{min-width:9em}
 td.o{min-width:16em}
 tr:target{outline:2px solid var(--well);outline-offset:-2px;background:var(--band)}
 .bad{color:var(--bad);font-weight:600}
