@@ -116,6 +116,14 @@ fn branches_one_after_the_other_and_flat_ones() {
         ("n5", "j2"),
     ];
     assert_eq!(shape(twice.describe()), set(&expected));
+    // The same as a branch: the second of the two inner ones is not inside of the first.
+    let outer = shape(par(twice.map(|(d, _)| d), node("f", one)).describe());
+    let joins: Vec<_> =
+        ["n1", "n2", "n4", "n5", "j3", "n6"].map(|from| (from, outer.iter().find(|edge| edge.0 == from))).into();
+    let expected = [("n1", "j2"), ("n2", "j2"), ("n4", "j3"), ("n5", "j3"), ("j3", "j1"), ("n6", "j1")];
+    for ((from, found), (_, to)) in joins.into_iter().zip(expected) {
+        assert_eq!(found.map(|edge| edge.1.as_str()), Some(to), "{from}");
+    }
     let flat = stroma::par!(node("a", one), node("b", one), node("c", one));
     let expected = [("f1", "n1"), ("n1", "j1"), ("f1", "n2"), ("n2", "j1"), ("f1", "n3"), ("n3", "j1")];
     assert_eq!(shape(flat.describe()), set(&expected));
