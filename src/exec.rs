@@ -16,6 +16,7 @@ use crate::{
     meter::{Meter, Overspent},
     observe::Tracer,
     policy::PolicyMap,
+    report::{Report, RunStatus, Spent},
     run::RunId,
     said::{Notes, Said},
     slot::{Place, same_id},
@@ -504,7 +505,7 @@ impl Detail for Full {
 
     #[inline(always)]
     fn id(run: &RunInfo) -> Option<&RunId> {
-        Some(&run.id)
+        Some(&run.report.run_id)
     }
 
     #[inline(always)]
@@ -518,14 +519,14 @@ impl Detail for Full {
     }
 
     fn resumed(run: &mut RunInfo, restored: u16) {
-        run.resumed = true;
-        run.restored = restored;
+        run.report.status = RunStatus::Resumed;
+        run.report.restored = restored;
     }
 }
 
 impl<Er: Failure, E: Env<Detail = Self, Classifier: Classifier<Er>>> Explain<Er, E> for Full {
     fn explain(error: &Er, at: Place, cx: Cx<'_, E>, local: &Local<'_, E>) -> Info {
-        let failed = FailedAttempt::new(at.id, at.attempt, &local.run.id);
+        let failed = FailedAttempt::new(at.id, at.attempt, &local.run.report.run_id);
         let class = cx.env.classifier().classify(error, &failed).unwrap_or_else(|| error.class());
         Info { node: (!at.id.is_empty()).then_some(at.id), attempt: at.attempt, class: Some(class) }
     }
@@ -541,10 +542,9 @@ impl<Er: Failure, E: Env<Detail = Self, Classifier: Classifier<Er>>> Explain<Er,
 /// What a run knows of itself.
 #[derive(Debug, Clone)]
 pub struct RunInfo {
-    pub(crate) id: RunId,
+    /// What it will be reported with, in its place from the beginning: made at the end it would be copied twice.
+    pub(crate) report: Report,
     pub(crate) started: Duration,
-    pub(crate) restored: u16,
-    pub(crate) resumed: bool,
     /// What there is to say of a stop beside the stop itself.
     pub(crate) said: Notes,
 }
@@ -552,7 +552,8 @@ pub struct RunInfo {
 impl RunInfo {
     #[inline(always)]
     pub(crate) const fn new(id: RunId) -> Self {
-        Self { id, started: Duration::ZERO, restored: 0, resumed: false, said: Notes::none() }
+        let report = Report { run_id: id, status: RunStatus::Completed, spent: Spent::NONE, restored: 0 };
+        Self { report, started: Duration::ZERO, said: Notes::none() }
     }
 
     /// What was said of a stop.

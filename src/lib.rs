@@ -68,6 +68,7 @@
 //! `std` and `tokio`.
 //!
 //! - `alloc`: the heap. `HeapStore`, `ListTrace` and its pictures, `ManualClock`, accounts of any number of runs at once.
+//! - `derive`: `#[derive(Failure)]`, and `#[stroma::state]` for a type that is kept in checkpoints.
 //! - `flash`: `FlashStore`, checkpoints in a chip's own NOR flash, which survive a power cut at any point. Without a heap.
 //! - `garde`: `.validated()`, the rules of a type that implements `garde::Validate`. With `std`.
 //! - `json`: traces with inputs and outputs, as JSON and back, and in the format of Chrome; with `std` their replay; `json::decode`;
@@ -75,6 +76,7 @@
 //! - `redb`: `RedbStore`, checkpoints in one file that survives `kill -9`, for several processes. With `std`.
 //! - `redis`: `RedisStore`, checkpoints on a server that many machines share, and `Builder::with_redis`. With `tokio`.
 //! - `redis-tls`: `rediss://`, the same over TLS. With `redis`.
+//! - `reqwest`: `reqwest::Error` as a failure. With `std`.
 //! - `std`: fresh run ids, so `run` in a runner that reports; `std::io::Error` as a failure. With `alloc`.
 //! - `testing`: for a program's own tests. `testing::conformance!` puts a store of your own to every clause of the contract, and
 //!   `testing::Torture` kills your pipeline at every boundary and compares. With `tokio`.
@@ -149,6 +151,8 @@ mod run;
 mod runner;
 mod said;
 mod slot;
+#[cfg(feature = "derive")]
+mod state;
 pub mod store;
 #[cfg(feature = "alloc")]
 pub mod testing;
@@ -207,10 +211,14 @@ pub use report::{Report, RunStatus, Spent};
 pub use run::{RUN_ID_MAX, RunId, RunIdError};
 #[cfg(feature = "tokio")]
 pub use runner::Quick;
-pub use runner::{Build, BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, Runner};
+pub use runner::{
+    AnyRunner, Build, BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, RunResult, Runner,
+};
 #[cfg(all(feature = "std", feature = "json"))]
 pub use runner::{Replay, ReplayEnv, ReplayError, Replayed};
 pub use slot::{Place, Slot, SlotKind};
+#[cfg(feature = "derive")]
+pub use state::state;
 #[cfg(feature = "garde")]
 pub use valid::Valid;
 #[cfg(feature = "json")]
@@ -240,12 +248,21 @@ pub mod parts {
     pub use crate::{pipeline::ValidatedStep, valid::Validated};
 }
 
+/// What the macros of feature `derive` name. Not for use by hand: it changes without notice.
+#[cfg(feature = "derive")]
+#[doc(hidden)]
+pub mod __derive {
+    pub use crate::failure::{RetryAfter, retry_after};
+    pub use ::postcard_schema;
+    pub use ::serde;
+}
+
 /// What a program that uses pipelines wants in scope.
 pub mod prelude {
     #[cfg(feature = "tokio")]
     pub use crate::Quick;
     pub use crate::{
-        Backoff, Budget, Cause, Completed, Failure, FailureClass, Halted, NoContext, NodeCx, PolicyMap, RunId,
-        RunStatus, Runner, Sealed, SendExec, SpendError, Usage, Usd, Violation, ms, node, node_with, par, secs,
+        AnyRunner, Backoff, Budget, Cause, Completed, Failure, FailureClass, Halted, NoContext, NodeCx, PolicyMap,
+        RunId, RunStatus, Runner, Sealed, SendExec, SpendError, Usage, Usd, Violation, ms, node, node_with, par, secs,
     };
 }

@@ -44,6 +44,11 @@ pub struct Spent {
     pub time: Duration,
 }
 
+impl Spent {
+    /// Nothing.
+    pub(crate) const NONE: Self = Self { tokens: 0, cost: Usd::ZERO, unpriced_tokens: 0, time: Duration::ZERO };
+}
+
 /// What is known of a run when it ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

@@ -72,7 +72,7 @@ impl Eq for Slot<'_> {}
 /// Whether two ids are equal; ids of one program are mostly the same literal, so the address is asked first.
 #[inline(always)]
 pub(crate) fn same_id(a: &str, b: &str) -> bool {
-    (core::ptr::eq(a.as_ptr(), b.as_ptr()) && a.len() == b.len()) || a == b
+    a.len() == b.len() && (core::ptr::eq(a.as_ptr(), b.as_ptr()) || a.as_bytes() == b.as_bytes())
 }
 
 /// Where a node stands: what a combinator hands to the nodes inside it.

@@ -420,7 +420,7 @@ where
         Stop::Error(error, _) => error.retry_after(),
     };
     let attempt = tally.attempt();
-    let run = &local.run.id;
+    let run = &local.run.report.run_id;
     let seed = if at.id.is_empty() {
         // A layer around a chain has no id; its place tells it from others.
         fnv1a(run.jitter_seed("", at.instance, attempt), &at.node.to_le_bytes())

@@ -1,11 +1,13 @@
 //! Running a pipeline: what a user holds.
 
+mod any;
 mod builder;
 mod caps;
 mod outcome;
 mod replay;
 mod run;
 
+pub use any::{AnyRunner, RunResult};
 pub use builder::{Build, BuildError, Builder};
 #[cfg(feature = "tokio")]
 pub use caps::Quick;

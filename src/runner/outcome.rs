@@ -225,13 +225,17 @@ impl<E, T> Halted<E, T> {
             Cause::Checkpoint(CheckpointError { node: None, .. }) => {
                 "nothing was deleted; `forget` the run to begin it again"
             }
-            Cause::Checkpoint(_) | Cause::Ledger(_) => "nothing was deleted",
+            // Those two say themselves what reads it.
+            Cause::Ledger(LedgerError::Version { .. } | LedgerError::TooManyParts { .. }) | Cause::Checkpoint(_) => {
+                "nothing was deleted"
+            }
+            Cause::Ledger(_) => "nothing was deleted; `forget` the run to begin it again",
             Cause::Budget(_) if self.durable => "raise it, then `resume` goes on from there",
             Cause::Budget(_) => "raise it and run it again",
             Cause::Store(error) => match error.kind() {
                 StoreErrorKind::Busy { .. } | StoreErrorKind::UnknownRun => "nothing was run",
-                StoreErrorKind::Gone => "`resume` finds nothing any more; call `run_as` with the input",
-                StoreErrorKind::Foreign => "look at what is there, or take another id or another place",
+                StoreErrorKind::Gone => "`resume` finds nothing any more",
+                StoreErrorKind::Foreign => "nothing was touched; another id may do",
                 _ if self.node.is_none() => {
                     "nothing was run; once that is mended call again with the same id and input"
                 }
@@ -290,7 +294,7 @@ pub trait Outcomes<Out, Er, T>: Detail {
     /// With an output.
     fn completed(
         output: Out,
-        run: &Self::Run,
+        run: &mut Self::Run,
         trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
         spent: Spent,
     ) -> Self::Ended;
@@ -311,7 +315,7 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Bare {
     #[inline(always)]
     fn completed(
         output: Out,
-        (): &(),
+        (): &mut (),
         trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
         _: Spent,
     ) -> Result<Out, Er> {
@@ -340,14 +344,13 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
     #[inline]
     fn completed(
         output: Out,
-        run: &RunInfo,
+        run: &mut RunInfo,
         trace: impl FnOnce(Option<&Report>, Option<Stopped<'_>>) -> T,
         spent: Spent,
     ) -> Self::Ended {
-        let status = if run.resumed { RunStatus::Resumed } else { RunStatus::Completed };
-        let report = Report { run_id: run.id, status, spent, restored: run.restored };
-        let trace = trace(Some(&report), None);
-        Ok(Completed { output, report, trace })
+        run.report.spent = spent;
+        let trace = trace(Some(&run.report), None);
+        Ok(Completed { output, report: run.report, trace })
     }
 
     #[cold]
@@ -363,9 +366,9 @@ impl<Out, Er, T> Outcomes<Out, Er, T> for Full {
             Stop::Halt(halt) => (halt.info, Cause::of(halt.why, last.store, last.account, run.said_of(&halt))),
         };
         let class = info.class.unwrap_or_else(|| cause.class());
-        let status = if class == FailureClass::Terminal { RunStatus::Failed } else { RunStatus::Partial };
         let attempt = if info.node.is_some() { info.attempt } else { 0 };
-        let report = Report { run_id: run.id, status, spent, restored: run.restored };
+        let status = if class == FailureClass::Terminal { RunStatus::Failed } else { RunStatus::Partial };
+        let report = Report { status, spent, ..run.report };
         let in_full = InFull(&cause);
         let why = format_args!("{in_full}");
         let why = (!matches!(cause, Cause::Error(_))).then_some(why);

@@ -156,12 +156,12 @@ where
         Local { session: Default::default(), run, log: Default::default(), book: Default::default() };
     let now = cx.now();
     Full::begin(&mut local.run, now);
-    env.trace().begin(&mut local.log, Some(&local.run.id), now);
+    env.trace().begin(&mut local.log, Some(&local.run.report.run_id), now);
     // The nodes that are live have the whole budget.
     if let Some(over) = env.budget().begin(&mut local.book, now) {
         return end::<N, ReplayEnv<'r, E>>(Err(Stop::Halt(Full::stop(over, Place::FIRST))), &mut local, cx);
     }
-    let _ = env.store.open(&mut local.session, Some(&local.run.id), Access::Create);
+    let _ = env.store.open(&mut local.session, Some(&local.run.report.run_id), Access::Create);
     let ended = {
         let mut state = pin!(node.start(input, Place::FIRST, cx, &mut local));
         poll_fn(|task| node.poll(state.as_mut(), Place::FIRST, cx, &mut local, task)).await

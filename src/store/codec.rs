@@ -48,7 +48,7 @@ impl<T: Payload> Header<T> {
 
 /// A value that can be kept in a store and comes back: everything that is `Serialize`, `DeserializeOwned` and `Schema`.
 ///
-/// Derive the three:
+/// Derive the three, or with feature `derive` put `#[stroma::state]` above the type, which does:
 ///
 /// ```
 /// use postcard_schema::Schema;
@@ -71,7 +71,7 @@ impl<T: Payload> Header<T> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be kept in a checkpoint",
     label = "a runner with a store keeps what passes between its nodes",
-    note = "a checkpointed type is `Serialize`, `DeserializeOwned` and `Schema`: \
+    note = "a checkpointed type is `Serialize`, `DeserializeOwned` and `Schema`: `#[stroma::state]` of feature `derive`, or \
             `#[derive(serde::Serialize, serde::Deserialize, postcard_schema::Schema)]`",
     note = "a runner without a store asks for none of this: `Runner::new(pipeline)`"
 )]
@@ -283,31 +283,30 @@ pub(crate) fn check_input<T: Payload>(bytes: &[u8], value: &T) -> Result<bool, C
 // One call of its own: whoever calls it inlined several times over would keep the serialiser from being inlined in it.
 #[inline(never)]
 fn write<T: Payload>(value: &T, shape: Option<NonZeroU64>, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-    let room = buffer.len();
     let (header, rest) = buffer.split_first_chunk_mut().ok_or(EncodeError::NoRoom)?;
     *header = Header::<T>::BYTES;
-    let mut sink = Sink { rest, digest: Header::<T>::DIGEST };
+    let mut sink = Sink { rest, at: 0 };
     if let Some(shape) = shape {
         sink.try_extend(&shape.get().to_le_bytes()).map_err(refused)?;
     }
     // The serialiser itself, since the function around it would not be inlined.
     let mut serializer = postcard::Serializer { output: sink };
     value.serialize(&mut serializer).map_err(refused)?;
-    let Sink { rest, digest } = serializer.output;
-    let len = room - rest.len();
+    let Sink { rest, at } = serializer.output;
+    let (body, rest) = rest.split_at_mut_checked(at).ok_or(EncodeError::NoRoom)?;
+    // After the payload and not on the way: the serialiser has one thing less to carry from number to number.
+    let mut digest = Header::<T>::DIGEST;
+    digest.update(body);
     *rest.first_chunk_mut().ok_or(EncodeError::NoRoom)? = digest.finalize().to_le_bytes();
     #[cfg(debug_assertions)]
-    {
-        let start = if shape.is_some() { VERSION_AND_SCHEMA + SHAPE } else { VERSION_AND_SCHEMA };
-        faithful::<T>(buffer.get(start..len).unwrap_or_default())?;
-    }
-    Ok(len + CRC)
+    faithful::<T>(body.get(if shape.is_some() { SHAPE } else { 0 }..).unwrap_or_default())?;
+    Ok(VERSION_AND_SCHEMA + at + CRC)
 }
 
-/// Where a payload goes: into a buffer and, on the way, into the checksum.
+/// Where a payload goes.
 struct Sink<'b> {
     rest: &'b mut [u8],
-    digest: crc::Digest<'static, u32>,
+    at: usize,
 }
 
 impl Flavor for Sink<'_> {
@@ -315,11 +314,8 @@ impl Flavor for Sink<'_> {
 
     #[inline(always)]
     fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        let (to, rest) =
-            core::mem::take(&mut self.rest).split_first_mut().ok_or(postcard::Error::SerializeBufferFull)?;
-        *to = byte;
-        self.digest.update(&[byte]);
-        self.rest = rest;
+        *self.rest.get_mut(self.at).ok_or(postcard::Error::SerializeBufferFull)? = byte;
+        self.at += 1;
         Ok(())
     }
 
@@ -334,11 +330,9 @@ impl Flavor for Sink<'_> {
             }
             _ => {}
         }
-        let rest = core::mem::take(&mut self.rest);
-        let (to, rest) = rest.split_at_mut_checked(bytes.len()).ok_or(postcard::Error::SerializeBufferFull)?;
-        to.copy_from_slice(bytes);
-        self.digest.update(bytes);
-        self.rest = rest;
+        let end = self.at + bytes.len();
+        self.rest.get_mut(self.at..end).ok_or(postcard::Error::SerializeBufferFull)?.copy_from_slice(bytes);
+        self.at = end;
         Ok(())
     }
 
