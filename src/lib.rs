@@ -56,6 +56,8 @@
 //!   what a [`Usage`] costs, exactly, in [`Usd`].
 //! - [`Hooks`] are called at every attempt, and `EventStream` hands the same to async code. A trace comes back with the run:
 //!   `ListTrace`, or [`RingTrace`] without a heap. `Builder::with_tracing` makes spans.
+//! - A pipeline is drawn by [`Description::mermaid`] and [`Description::dot`], which need no heap. A trace is shown by `Trace::table`
+//!   in a terminal and by `Trace::timeline` as SVG, as a page, and in Perfetto.
 //! - `Runner::replay` runs a pipeline on the outputs that a trace has kept, and says where it differs.
 //! - [`store`] is where checkpoints are kept: in memory, in a file, on a Redis server or in a chip's flash. It has the trait for a
 //!   store of your own; [`Exec`] is the trait for a kind of node of your own.
@@ -65,11 +67,12 @@
 //! Each only adds items. Without any of them the crate is `no_std` and has no heap. On by default are `alloc`, `json`, `redb`,
 //! `std` and `tokio`.
 //!
-//! - `alloc`: the heap. `HeapStore`, `ListTrace`, `ManualClock`, accounts of any number of runs at once.
+//! - `alloc`: the heap. `HeapStore`, `ListTrace` and its pictures, `ManualClock`, accounts of any number of runs at once.
 //! - `derive`: `#[derive(Failure)]`, and `#[stroma::state]` for a type that is kept in checkpoints.
 //! - `flash`: `FlashStore`, checkpoints in a chip's own NOR flash, which survive a power cut at any point. Without a heap.
 //! - `garde`: `.validated()`, the rules of a type that implements `garde::Validate`. With `std`.
-//! - `json`: traces with inputs and outputs, as JSON and back; with `std` their replay; `json::decode`; price tables. With `alloc`.
+//! - `json`: traces with inputs and outputs, as JSON and back, and in the format of Chrome; with `std` their replay; `json::decode`;
+//!   price tables. With `alloc`.
 //! - `redb`: `RedbStore`, checkpoints in one file that survives `kill -9`, for several processes. With `std`.
 //! - `redis`: `RedisStore`, checkpoints on a server that many machines share, and `Builder::with_redis`. With `tokio`.
 //! - `redis-tls`: `rediss://`, the same over TLS. With `redis`.
@@ -140,6 +143,7 @@ mod layer;
 mod meter;
 mod never;
 mod observe;
+mod picture;
 mod pipeline;
 mod policy;
 mod report;
@@ -173,8 +177,8 @@ pub use compose::{CxFn, IdempotencyKey, NodeCx, NodeFn, NodeFuture, Par, Provide
 pub use contract::{Check, ContractViolation, Direction, Verdict, Violation};
 pub use describe::{Contracts, Description};
 pub use exec::{
-    Bare, Cx, Detail, Env, Exec, Explain, Fresh, Full, Local, Node, NodeInfo, Reporting, SendExec, Stop, StopOf, Stops,
-    Timed, Walk,
+    Bare, Cx, Detail, Env, Exec, Explain, Fresh, Full, Layer, Local, Node, NodeInfo, Reporting, SendExec, Stop, StopOf,
+    Stops, Timed, Walk,
 };
 pub use failure::{ByFailure, Classifier, FailedAttempt, Failure, FailureClass, FirstOf};
 pub use into_node::{IntoBranch, IntoNode, Piece};
@@ -194,6 +198,11 @@ pub use observe::{Difference, Event, Field, ListTrace, Outcome, Trace};
 pub use observe::{EventKind, EventStream, StreamEvent, StreamHook};
 #[cfg(feature = "tracing")]
 pub use observe::{Spans, spans};
+#[cfg(feature = "json")]
+pub use picture::Chrome;
+pub use picture::{Dot, Graph, Mermaid};
+#[cfg(feature = "alloc")]
+pub use picture::{Html, Svg, Table, Timeline};
 #[doc(hidden)]
 pub use pipeline::{__beside, __par_chained, __types_of};
 pub use pipeline::{Pipeline, Sealed, node, node_with, par};

@@ -30,7 +30,7 @@ const FLOORS: &[&[&str]] = &[
     // Nodes: those that wrap one other, and those that join several.
     &["layer", "compose"],
     // What a user writes a pipeline with.
-    &["into_node", "body", "chain", "describe", "pipeline", "json"],
+    &["into_node", "body", "chain", "describe", "pipeline", "json", "picture"],
     // What a user holds.
     &["runner"],
     // What a user's tests hold all of that with.
