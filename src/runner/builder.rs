@@ -432,7 +432,7 @@ fn check_id(id: &'static str, position: usize) -> Option<BuildError> {
     if id.len() > NODE_ID_MAX {
         return Some(BuildError::LongId { id: NodeIdText(Text::of(id)), len: id.len() });
     }
-    id.chars().any(char::is_control).then(|| BuildError::ControlInId { id: NodeIdText(Text::of(id.escape_debug())) })
+    id.chars().any(char::is_control).then(|| BuildError::ControlInId { id: NodeIdText(Text::line(id)) })
 }
 
 /// Whether a node after `position` has the same id, or an id that this one had.
