@@ -227,7 +227,7 @@ pub(crate) mod durable {
     }
 
     /// Eight steps in a file.
-    pub(crate) fn memable_file<P: Payload + Sync>(file: &Path) -> impl FnMut(u64) {
+    pub(crate) fn memable_file<P: Payload + Sync>(file: &Path) -> impl FnMut(u64) + use<P> {
         let mut engine = Engine::builder().open(file).unwrap().build();
         engine.register("eight", |cx| eight::<P>(cx, Arc::default()));
         let runtime = runtime();
@@ -236,7 +236,7 @@ pub(crate) mod durable {
     }
 
     /// Eight nodes in a file. The runs are kept, as those of memable are.
-    pub(crate) fn stroma_file<P: Payload + Sync>(file: &Path) -> impl FnMut(u64) {
+    pub(crate) fn stroma_file<P: Payload + Sync>(file: &Path) -> impl FnMut(u64) + use<P> {
         let chain = node("n1", step::<P>)
             .then(node("n2", step::<P>))
             .then(node("n3", step::<P>))
