@@ -77,6 +77,7 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
+#[doc(alias("executor", "engine", "workflow"))]
 pub struct Runner<N, E> {
     pub(crate) node: Sealed<N>,
     pub(crate) env: E,
@@ -161,6 +162,7 @@ where
     ///
     /// # Cancel safety
     /// As [`run`](Self::run).
+    #[doc(alias("idempotent", "start"))]
     pub fn run_as(&self, id: impl Into<RunId>, input: N::In) -> Run<'_, N, E>
     where
         E: Reporting,
@@ -175,6 +177,7 @@ where
     ///
     /// # Cancel safety
     /// As [`run`](Self::run).
+    #[doc(alias("recover", "restart"))]
     pub fn resume(&self, id: impl Into<RunId>) -> Run<'_, N, E>
     where
         E: Resumable,
@@ -247,6 +250,7 @@ impl<N, E> Runner<N, E> {
     ///
     /// # Cancel safety
     /// Dropped half-way, all of the run is forgotten or nothing.
+    #[doc(alias("delete", "remove"))]
     pub async fn forget(&self, id: impl Into<RunId>) -> Result<bool, StoreError>
     where
         E: Resumable,
