@@ -85,7 +85,7 @@
 //! | [`node_with`] | `A` | `B` | `node_with("read", read)`: the same with a [`NodeCx`] |
 //! | [`par()`], [`par!`] | `A: Clone` | `(B, C)` | `par(node("count", count), node("longest", longest))` |
 //! | [`then`](Pipeline::then) | `A` | `C` | `.then(node("parse", parse))`: what takes a `B` comes next |
-//! | [`map`](Pipeline::map) | `A` | `C` | <code>.map(\|page\| page.text)</code>: a plain function |
+//! | [`map`](Pipeline::map) | `A` | `C` | `.map(\|page\| page.text)`: a plain function |
 //! | [`try_map`](Pipeline::try_map) | `A` | `C` | `.try_map(split)`: a plain function that can fail |
 //! | [`map_err`](Pipeline::map_err) | `A` | `B`, or an `F` | `.map_err(AppError::from)` |
 //! | `json::decode` | text | `T` | `.then(json::decode::<Facts>())` |
@@ -99,8 +99,8 @@
 //! | [`timeout`](Pipeline::timeout) | the time of an attempt | `.timeout(secs(2))` |
 //! | [`deadline`](Pipeline::deadline) | the time of all attempts and waits | `.deadline(secs(30))` |
 //! | [`budget`](Pipeline::budget) | tokens, money and time of a part | `.budget(Budget::unlimited().cost(Usd::cents(20)))` |
-//! | [`require`](Pipeline::require) | a check of the input | <code>.require(\|text: &String\| !text.is_empty())</code> |
-//! | [`ensure`](Pipeline::ensure) | a check of the output | <code>.ensure(\|found: &Vec<Fact>\| found.len() < 10)</code> |
+//! | [`require`](Pipeline::require) | a check of the input | `.require(\|text: &String\| !text.is_empty())` |
+//! | [`ensure`](Pipeline::ensure) | a check of the output | `.ensure(\|found: &Vec<Fact>\| found.len() < 10)` |
 //! | `validated` | the rules of the output's type | `.validated()` |
 //! | [`skip_checkpoint`](Pipeline::skip_checkpoint) | an output that is cheap to make again | `.skip_checkpoint()` |
 //! | [`was`](Pipeline::was) | a node that had another id | `.was("old")` |
