@@ -75,6 +75,8 @@
 //! - [`store`] is where checkpoints are kept: in memory, in a file, on a Redis server or in a chip's flash. It has the trait for a
 //!   store of your own; [`Exec`] is the trait for a kind of node of your own.
 //! - `testing` puts both a store and a pipeline of yours to the test.
+//! - The guide, in `docs/src` of the package, has a chapter on each of these, on what a crash can repeat, and on what the compiler
+//!   says to early mistakes.
 //!
 //! # What there is
 //! A pipeline takes an `A`, yields a `B` and fails with an `E`; what is in the first column makes another one of it.
