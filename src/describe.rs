@@ -46,6 +46,14 @@ where
 /// The nodes and the shape of a pipeline. Shown as text it is one line: `read -> (words | outline) -> write`.
 pub struct Description<'a, S>(&'a S);
 
+impl<S> Clone for Description<'_, S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S> Copy for Description<'_, S> {}
+
 impl<'a, S: Shown> Description<'a, S> {
     pub(crate) const fn of(shown: &'a S) -> Self {
         Self(shown)
@@ -188,7 +196,7 @@ impl fmt::Display for NodeInfo {
 }
 
 /// The name of a type without the paths of the modules in it.
-struct Short(&'static str);
+pub(crate) struct Short(pub(crate) &'static str);
 
 impl fmt::Display for Short {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

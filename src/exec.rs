@@ -15,6 +15,7 @@ use crate::{
     failure::{Classifier, FailedAttempt, Failure, FailureClass},
     meter::{Meter, Overspent},
     observe::Tracer,
+    policy::PolicyMap,
     report::{Report, RunStatus, Spent},
     run::RunId,
     said::{Notes, Said},
@@ -63,10 +64,32 @@ pub trait Walk {
     /// The branches end.
     fn join(&mut self) {}
 
-    /// What follows, a node or whatever stands in its place, has a limit of spend of its own.
-    fn budget(&mut self, budget: &Budget) {
-        let _ = budget;
+    /// A layer begins that is around what follows. What a node has itself is told with the node.
+    fn enter(&mut self, layer: &Layer<'_>) {
+        let _ = layer;
     }
+
+    /// The layer that began last, of those that have not ended, ends.
+    fn leave(&mut self) {}
+}
+
+/// A layer around a part of a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Layer<'a> {
+    /// The whole is tried again: what it has not done yet, or all of it.
+    Retry {
+        /// How often.
+        policy: &'a PolicyMap,
+        /// Whether what was done is thrown away first.
+        from_start: bool,
+    },
+    /// Each attempt at the whole has a limit of time.
+    Timeout(Duration),
+    /// The whole has one, retries and waits included.
+    Deadline(Duration),
+    /// The whole has a limit of spend.
+    Budget(&'a Budget),
 }
 
 /// Whether a node with this id is somewhere in `node`.
@@ -103,6 +126,10 @@ pub struct NodeInfo {
     pub required: bool,
     /// Whether its output is checked, by itself or by what is around it and ends with it.
     pub ensured: bool,
+    /// How it is tried again; `None` where that is left to the runner.
+    pub retry: Option<PolicyMap>,
+    /// How long each of its attempts may take; `None` for as long as it likes.
+    pub timeout: Option<Duration>,
 }
 
 impl NodeInfo {

@@ -71,6 +71,8 @@
 //!   what a [`Usage`] costs, exactly, in [`Usd`].
 //! - [`Hooks`] are called at every attempt, and `EventStream` hands the same to async code. A trace comes back with the run:
 //!   `ListTrace`, or [`RingTrace`] without a heap. `Builder::with_tracing` makes spans.
+//! - A pipeline is drawn by [`Description::mermaid`] and [`Description::dot`], which need no heap. A trace is shown by `Trace::table`
+//!   in a terminal and by `Trace::timeline` as SVG, as a page, and in Perfetto.
 //! - `Runner::replay` runs a pipeline on the outputs that a trace has kept, and says where it differs.
 //! - [`store`] is where checkpoints are kept: in memory, in a file, on a Redis server or in a chip's flash. It has the trait for a
 //!   store of your own; [`Exec`] is the trait for a kind of node of your own.
@@ -116,13 +118,16 @@
 //! Each only adds items. Without any of them the crate is `no_std` and has no heap. On by default are `alloc`, `json`, `redb`,
 //! `std` and `tokio`.
 //!
-//! - `alloc`: the heap. `HeapStore`, `ListTrace`, `ManualClock`, accounts of any number of runs at once.
+//! - `alloc`: the heap. `HeapStore`, `ListTrace` and its pictures, `ManualClock`, accounts of any number of runs at once.
+//! - `derive`: `#[derive(Failure)]`, and `#[stroma::state]` for a type that is kept in checkpoints.
 //! - `flash`: `FlashStore`, checkpoints in a chip's own NOR flash, which survive a power cut at any point. Without a heap.
 //! - `garde`: `.validated()`, the rules of a type that implements `garde::Validate`. With `std`.
-//! - `json`: traces with inputs and outputs, as JSON and back; with `std` their replay; `json::decode`; price tables. With `alloc`.
+//! - `json`: traces with inputs and outputs, as JSON and back, and in the format of Chrome; with `std` their replay; `json::decode`;
+//!   price tables. With `alloc`.
 //! - `redb`: `RedbStore`, checkpoints in one file that survives `kill -9`, for several processes. With `std`.
 //! - `redis`: `RedisStore`, checkpoints on a server that many machines share, and `Builder::with_redis`. With `tokio`.
 //! - `redis-tls`: `rediss://`, the same over TLS. With `redis`.
+//! - `reqwest`: `reqwest::Error` as a failure. With `std`.
 //! - `std`: fresh run ids, so `run` in a runner that reports; `std::io::Error` as a failure. With `alloc`.
 //! - `testing`: for a program's own tests. `testing::conformance!` puts a store of your own to every clause of the contract, and
 //!   `testing::Torture` kills your pipeline at every boundary and compares. With `tokio`.
@@ -220,6 +225,7 @@ mod layer;
 mod meter;
 mod never;
 mod observe;
+mod picture;
 mod pipeline;
 mod policy;
 mod report;
@@ -227,6 +233,8 @@ mod run;
 mod runner;
 mod said;
 mod slot;
+#[cfg(feature = "derive")]
+mod state;
 pub mod store;
 #[cfg(feature = "alloc")]
 pub mod testing;
@@ -251,8 +259,8 @@ pub use compose::{CxFn, IdempotencyKey, NodeCx, NodeFn, NodeFuture, Par, Provide
 pub use contract::{Check, ContractViolation, Direction, Verdict, Violation};
 pub use describe::{Contracts, Description};
 pub use exec::{
-    Bare, Cx, Detail, Env, Exec, Explain, Fresh, Full, Local, Node, NodeInfo, Reporting, SendExec, Stop, StopOf, Stops,
-    Timed, Walk,
+    Bare, Cx, Detail, Env, Exec, Explain, Fresh, Full, Layer, Local, Node, NodeInfo, Reporting, SendExec, Stop, StopOf,
+    Stops, Timed, Walk,
 };
 pub use failure::{ByFailure, Classifier, FailedAttempt, Failure, FailureClass, FirstOf};
 pub use into_node::{IntoBranch, IntoNode, Piece};
@@ -272,6 +280,11 @@ pub use observe::{Difference, Event, Field, ListTrace, Outcome, Trace};
 pub use observe::{EventKind, EventStream, StreamEvent, StreamHook};
 #[cfg(feature = "tracing")]
 pub use observe::{Spans, spans};
+#[cfg(feature = "json")]
+pub use picture::Chrome;
+pub use picture::{Dot, Graph, Mermaid};
+#[cfg(feature = "alloc")]
+pub use picture::{Html, Svg, Table, Timeline};
 #[doc(hidden)]
 pub use pipeline::{__beside, __par_chained, __types_of};
 pub use pipeline::{Pipeline, Sealed, node, node_with, par};
@@ -280,10 +293,14 @@ pub use report::{Report, RunStatus, Spent};
 pub use run::{RUN_ID_MAX, RunId, RunIdError};
 #[cfg(feature = "tokio")]
 pub use runner::Quick;
+#[cfg(feature = "std")]
+pub use runner::{AnyRunner, RunResult};
 pub use runner::{Build, BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, Runner};
 #[cfg(all(feature = "std", feature = "json"))]
 pub use runner::{Replay, ReplayEnv, ReplayError, Replayed};
 pub use slot::{Place, Slot, SlotKind};
+#[cfg(feature = "derive")]
+pub use state::state;
 #[cfg(feature = "garde")]
 pub use valid::Valid;
 #[cfg(feature = "json")]
@@ -313,8 +330,19 @@ pub mod parts {
     pub use crate::{pipeline::ValidatedStep, valid::Validated};
 }
 
+/// What the macros of feature `derive` name. Not for use by hand: it changes without notice.
+#[cfg(feature = "derive")]
+#[doc(hidden)]
+pub mod __derive {
+    pub use crate::failure::{RetryAfter, retry_after};
+    pub use ::postcard_schema;
+    pub use ::serde;
+}
+
 /// What a program that uses pipelines wants in scope.
 pub mod prelude {
+    #[cfg(feature = "std")]
+    pub use crate::AnyRunner;
     #[cfg(feature = "tokio")]
     pub use crate::Quick;
     pub use crate::{

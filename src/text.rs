@@ -20,7 +20,6 @@ impl<const N: usize> Text<N> {
     }
 
     /// The text of anything that can be shown, on one line: control characters are escaped.
-    #[cfg(not(feature = "alloc"))]
     pub(crate) fn line(shown: impl fmt::Display) -> Self {
         let mut text = Self::empty();
         // As above.
@@ -64,9 +63,11 @@ struct Line<'t, W>(&'t mut W);
 
 impl<W: Write> Write for Line<'_, W> {
     fn write_str(&mut self, s: &str) -> fmt::Result {
-        s.chars().try_for_each(|c| match c.is_control() {
-            true => write!(self.0, "{}", c.escape_debug()),
-            false => self.0.write_char(c),
+        // As `escape_debug` has it, without its tables of what can be printed.
+        s.chars().try_for_each(|c| match c {
+            '\0' => self.0.write_str("\\0"),
+            c if c.is_control() => write!(self.0, "{}", c.escape_default()),
+            c => self.0.write_char(c),
         })
     }
 }
@@ -128,6 +129,8 @@ impl fmt::Debug for Words {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::{Text, Words};
 
     #[test]
@@ -140,5 +143,8 @@ mod tests {
     #[test]
     fn a_line_is_one_line() {
         assert_eq!(Words::of("ä\n b\u{1b}[0m").as_str(), "ä\\n b\\u{1b}[0m");
+        for c in ('\0'..'\u{100}').filter(|c| c.is_control()) {
+            assert_eq!(Words::of(c).as_str(), std::format!("{}", c.escape_debug()));
+        }
     }
 }

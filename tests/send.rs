@@ -16,8 +16,8 @@ use std::{
 };
 
 use stroma::{
-    Caps, Completed, Env, Exec, Halted, NodeCx, PolicyMap, Quick, RunId, RunStatus, Runner, Sealed, SendExec, Trace,
-    ms, node, node_with, par, secs,
+    AnyRunner, BuildError, Caps, Completed, Env, Exec, Halted, NodeCx, PolicyMap, Quick, RunId, RunStatus, Runner,
+    Sealed, SendExec, Trace, ms, node, node_with, par, secs,
     store::{HeapStore, MemoryStore},
 };
 use support::{Oops, now_or_panic};
@@ -209,6 +209,35 @@ async fn a_struct_holds_a_runner_behind_a_small_trait() {
         assert_eq!(task.await.unwrap(), Some(expected));
     }
     assert_eq!(service.served.load(Ordering::SeqCst), 3);
+}
+
+/// What makes a runner and says nothing of its pipeline.
+fn lengths() -> Result<impl AnyRunner<In = u32, Out = u32, Error = Oops>, BuildError> {
+    Runner::quick(node("text", text).then(node("length", length))).build()
+}
+
+/// What holds one without knowing its pipeline, and spawns its runs.
+struct Pool<R> {
+    runner: Arc<R>,
+}
+
+impl<R: AnyRunner<In = u32, Out = u32, Error = Oops>> Pool<R> {
+    async fn twice(&self, id: RunId, x: u32) -> (RunStatus, RunStatus, u32) {
+        let runner = Arc::clone(&self.runner);
+        let first = tokio::spawn(async move { runner.run_as(id, x).await.map(|done| done.report.status) });
+        let first = first.await.unwrap().unwrap();
+        let again = self.runner.resume(id).await.unwrap();
+        (first, again.report.status, again.output)
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_struct_holds_any_runner_and_spawns_its_runs() {
+    let pool = Pool { runner: Arc::new(lengths().unwrap()) };
+    assert_eq!(pool.runner.run(5).await.unwrap().output, 1);
+    let id = RunId::from_u128(7);
+    assert_eq!(pool.twice(id, 77).await, (RunStatus::Completed, RunStatus::Resumed, 2));
+    assert!(pool.runner.resume(RunId::from_u128(8)).await.is_err());
 }
 
 /// The trait again, for a runner whose type is to be forgotten at run time.

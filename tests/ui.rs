@@ -9,6 +9,8 @@ fn what_does_not_fit_is_one_error_that_names_the_cause() {
     let cases = trybuild::TestCases::new();
     cases.pass("tests/ui/pass/*.rs");
     cases.compile_fail("tests/ui/*.rs");
+    #[cfg(feature = "derive")]
+    cases.compile_fail("tests/ui/derive/*.rs");
     #[cfg(feature = "garde")]
     cases.compile_fail("tests/ui/garde/*.rs");
 }

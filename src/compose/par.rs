@@ -9,8 +9,7 @@ use core::{
 use pin_project::pin_project;
 
 use crate::{
-    budget::Budget,
-    exec::{Cx, Detail, Env, Exec, Local, Node, NodeInfo, Stop, StopOf, Walk, graver},
+    exec::{Cx, Detail, Env, Exec, Layer, Local, Node, NodeInfo, Stop, StopOf, Walk, graver},
     slot::Place,
     store::{Durability, Hold},
 };
@@ -171,8 +170,12 @@ impl<W: Walk> Walk for Flattened<'_, W> {
         self.walk.branch();
     }
 
-    fn budget(&mut self, budget: &Budget) {
-        self.walk.budget(budget);
+    fn enter(&mut self, layer: &Layer<'_>) {
+        self.walk.enter(layer);
+    }
+
+    fn leave(&mut self) {
+        self.walk.leave();
     }
 
     fn join(&mut self) {

@@ -9,7 +9,7 @@ use pin_project::pin_project;
 
 use crate::{
     budget::{Budget, Scope},
-    exec::{Cx, Env, Exec, Local, Node, NodeInfo, Stop, StopOf, Stops, Walk},
+    exec::{Cx, Env, Exec, Layer, Local, Node, NodeInfo, Stop, StopOf, Stops, Walk},
     hash::{FNV_START, fnv1a},
     meter::{Meter, Metered},
     slot::Place,
@@ -54,8 +54,9 @@ impl<N: Node> Node for Budgeted<N> {
     const SKIPPED: u16 = N::SKIPPED;
 
     fn walk<W: Walk>(&self, walk: &mut W) {
-        walk.budget(&self.budget);
+        walk.enter(&Layer::Budget(&self.budget));
         self.body.walk(walk);
+        walk.leave();
     }
 }
 

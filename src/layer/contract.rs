@@ -8,9 +8,8 @@ use core::{
 use pin_project::pin_project;
 
 use crate::{
-    budget::Budget,
     contract::{Check, ContractViolation, Direction, Violation},
-    exec::{Cx, Detail, Env, Exec, Full, Halt, Local, Node, NodeInfo, Stop, StopOf, Walk, Why},
+    exec::{Cx, Detail, Env, Exec, Full, Halt, Layer, Local, Node, NodeInfo, Stop, StopOf, Walk, Why},
     said::Said,
     slot::Place,
 };
@@ -99,8 +98,12 @@ impl<W: Walk> Walk for Marked<'_, W> {
         self.walk.branch();
     }
 
-    fn budget(&mut self, budget: &Budget) {
-        self.walk.budget(budget);
+    fn enter(&mut self, layer: &Layer<'_>) {
+        self.walk.enter(layer);
+    }
+
+    fn leave(&mut self) {
+        self.walk.leave();
     }
 
     fn join(&mut self) {

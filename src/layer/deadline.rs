@@ -11,7 +11,7 @@ use pin_project::pin_project;
 
 use crate::{
     clock::Clock,
-    exec::{Cx, Detail, Exec, Full, Halt, Local, Node, NodeInfo, Stop, StopOf, Timed, Walk, Why},
+    exec::{Cx, Detail, Exec, Full, Halt, Layer, Local, Node, NodeInfo, Stop, StopOf, Timed, Walk, Why},
     slot::Place,
     store::Durability,
 };
@@ -63,7 +63,9 @@ impl<N: Node> Node for Deadline<N> {
     const SKIPPED: u16 = N::SKIPPED;
 
     fn walk<W: Walk>(&self, walk: &mut W) {
+        walk.enter(&Layer::Deadline(self.limit));
         self.body.walk(walk);
+        walk.leave();
     }
 }
 

@@ -22,8 +22,39 @@ use crate::{
     store::{Begun, Durability},
 };
 
+/// What retries say of themselves.
+pub trait Again {
+    /// Whether what was done is thrown away before another attempt.
+    const FROM_START: bool = false;
+
+    /// The policy, where it is one of their own.
+    fn policy(&self) -> Option<&PolicyMap> {
+        None
+    }
+}
+
+impl Again for Inherit {}
+
+impl Again for Once {}
+
+impl Again for NoRetry {}
+
+impl Again for PolicyMap {
+    fn policy(&self) -> Option<&PolicyMap> {
+        Some(self)
+    }
+}
+
+impl Again for FromStart {
+    const FROM_START: bool = true;
+
+    fn policy(&self) -> Option<&PolicyMap> {
+        Some(&self.0)
+    }
+}
+
 /// How failures of one node are tried again: [`Inherit`], a [`PolicyMap`] of its own, or [`Once`].
-pub trait Retries<In, Er, E: Env> {
+pub trait Retries<In, Er, E: Env>: Again {
     /// What is kept of the input for another attempt.
     type Kept;
     /// How many attempts there were.

@@ -15,11 +15,11 @@ use pin_project::pin_project;
 
 use super::{
     checkpoint::{FaultOf, Keep, Role},
-    retry::Retries,
-    timeout::{Alarm, AlarmProj, Limit},
+    retry::{Again, Retries},
+    timeout::{Alarm, AlarmProj, Lasting, Limit},
 };
 use crate::{
-    exec::{Cx, Detail, Env, Exec, Explain, Local, Node, NodeInfo, Stop, StopOf, Stops, Walk},
+    exec::{Cx, Detail, Env, Exec, Explain, Layer, Local, Node, NodeInfo, Stop, StopOf, Stops, Walk},
     meter::Meter,
     observe::{Attempt, Ended, Reason, Record, Tracer},
     slot::Place,
@@ -48,7 +48,7 @@ pub struct Policy<R, T, K> {
     pub(crate) keep: K,
 }
 
-impl<B: Node, R, T, K: Role> Node for Step<B, Policy<R, T, K>> {
+impl<B: Node, R: Again, T: Lasting, K: Role> Node for Step<B, Policy<R, T, K>> {
     type In = B::In;
     type Out = B::Out;
     type Error = B::Error;
@@ -57,8 +57,13 @@ impl<B: Node, R, T, K: Role> Node for Step<B, Policy<R, T, K>> {
     const SKIPPED: u16 = if K::NODES != 0 && !K::STORED { 1 } else { B::SKIPPED };
 
     fn walk<W: Walk>(&self, walk: &mut W) {
+        let (retry, timeout) = (self.policy.retry.policy(), self.policy.limit.lasting());
         if K::NODES == 0 {
-            return self.body.walk(walk);
+            let retry = retry.map(|policy| Layer::Retry { policy, from_start: R::FROM_START });
+            let layers = [retry, timeout.map(Layer::Timeout)];
+            layers.iter().flatten().for_each(|layer| walk.enter(layer));
+            self.body.walk(walk);
+            return layers.iter().flatten().for_each(|_| walk.leave());
         }
         walk.node(NodeInfo {
             id: self.id,
@@ -68,6 +73,8 @@ impl<B: Node, R, T, K: Role> Node for Step<B, Policy<R, T, K>> {
             checkpointed: K::STORED,
             required: B::REQUIRES,
             ensured: B::ENSURES,
+            retry: retry.copied(),
+            timeout,
         });
     }
 }

@@ -10,8 +10,26 @@ use crate::{
     never::Never,
 };
 
+/// What a limit of time says of itself.
+pub trait Lasting {
+    /// How long an attempt may take, where it is limited.
+    fn lasting(&self) -> Option<Duration>;
+}
+
+impl Lasting for Unlimited {
+    fn lasting(&self) -> Option<Duration> {
+        None
+    }
+}
+
+impl Lasting for Within {
+    fn lasting(&self) -> Option<Duration> {
+        Some(self.0)
+    }
+}
+
 /// Whether an attempt has a limit of time: [`Unlimited`] or [`Within`].
-pub trait Limit<E: Env> {
+pub trait Limit<E: Env>: Lasting {
     /// What wakes the task when the time is over.
     type Timer<'a>: Future<Output = ()>
     where

@@ -322,7 +322,7 @@ fn read<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, TraceError> {
 #[non_exhaustive]
 pub enum TraceError {
     /// It is not JSON, or not that of a trace.
-    #[error("the trace cannot be read at `{}`: {}", OneLine(path), OneLine(words))]
+    #[error("this is no trace as `to_json` writes it: at `{}`: {}", OneLine(path), OneLine(words))]
     Form {
         /// Where it does not fit, as `events[3].took_ns`; `.` is the whole.
         path: String,

@@ -239,7 +239,7 @@ enum Bytes<const BYTES: usize> {
 #[non_exhaustive]
 pub enum NotKept {
     /// There was none: the attempt did not succeed, or went on without an input.
-    #[error("there was no value")]
+    #[error("there was no value: the attempt did not succeed, or went on without an input")]
     Absent,
     /// It is longer than a value in this ring may be.
     #[error("the value takes {needed} bytes and the ring keeps {room}: `.with_values::<{needed}>()` would keep it")]
@@ -250,10 +250,10 @@ pub enum NotKept {
         room: usize,
     },
     /// Its `Serialize` refused, or postcard has no form for it.
-    #[error("the value cannot be serialised with postcard")]
+    #[error("the value cannot be serialised with postcard: try it with `testing::round_trip`")]
     Unserialisable,
     /// It is not a value of the type that it was asked for.
-    #[error("the bytes are not a value of this type")]
+    #[error("the bytes are not a value of this type: decode them as the type that the node takes or yields")]
     OtherType,
 }
 

@@ -7,7 +7,7 @@ use crate::{
     budget::{Accounts, AccountsError, Budget, EmptyBudget, INNER_BUDGETS_MAX, ModelName, Pricing},
     clock::Now,
     describe::{Description, fingerprint},
-    exec::{Env, Exec, Full, Node, NodeInfo, Walk},
+    exec::{Env, Exec, Full, Layer, Node, NodeInfo, Walk},
     failure::FirstOf,
     into_node::{Itself, Piece},
     meter::{Meter, Metering, NoBudget},
@@ -407,7 +407,8 @@ fn check_budgets<N: Node>(node: &Sealed<N>) -> Result<bool, BuildError> {
     impl Walk for Budgets {
         fn node(&mut self, _: NodeInfo) {}
 
-        fn budget(&mut self, budget: &Budget) {
+        fn enter(&mut self, layer: &Layer<'_>) {
+            let Layer::Budget(budget) = layer else { return };
             self.count += 1;
             self.timed |= budget.time_limit().is_some();
             self.empty = self.empty.or(budget.check().err());
@@ -431,7 +432,7 @@ fn check_id(id: &'static str, position: usize) -> Option<BuildError> {
     if id.len() > NODE_ID_MAX {
         return Some(BuildError::LongId { id: NodeIdText(Text::of(id)), len: id.len() });
     }
-    id.chars().any(char::is_control).then(|| BuildError::ControlInId { id: NodeIdText(Text::of(id.escape_debug())) })
+    id.chars().any(char::is_control).then(|| BuildError::ControlInId { id: NodeIdText(Text::line(id)) })
 }
 
 /// Whether a node after `position` has the same id, or an id that this one had.

@@ -1,11 +1,15 @@
 //! Running a pipeline: what a user holds.
 
+#[cfg(feature = "std")]
+mod any;
 mod builder;
 mod caps;
 mod outcome;
 mod replay;
 mod run;
 
+#[cfg(feature = "std")]
+pub use any::{AnyRunner, RunResult};
 pub use builder::{Build, BuildError, Builder};
 #[cfg(feature = "tokio")]
 pub use caps::Quick;

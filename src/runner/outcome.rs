@@ -225,13 +225,17 @@ impl<E, T> Halted<E, T> {
             Cause::Checkpoint(CheckpointError { node: None, .. }) => {
                 "nothing was deleted; `forget` the run to begin it again"
             }
-            Cause::Checkpoint(_) | Cause::Ledger(_) => "nothing was deleted",
+            // Those two say themselves what reads it.
+            Cause::Ledger(LedgerError::Version { .. } | LedgerError::TooManyParts { .. }) | Cause::Checkpoint(_) => {
+                "nothing was deleted"
+            }
+            Cause::Ledger(_) => "nothing was deleted; `forget` the run to begin it again",
             Cause::Budget(_) if self.durable => "raise it, then `resume` goes on from there",
             Cause::Budget(_) => "raise it and run it again",
             Cause::Store(error) => match error.kind() {
                 StoreErrorKind::Busy { .. } | StoreErrorKind::UnknownRun => "nothing was run",
-                StoreErrorKind::Gone => "`resume` finds nothing any more; call `run_as` with the input",
-                StoreErrorKind::Foreign => "look at what is there, or take another id or another place",
+                StoreErrorKind::Gone => "`resume` finds nothing any more",
+                StoreErrorKind::Foreign => "nothing was touched; another id may do",
                 _ if self.node.is_none() => {
                     "nothing was run; once that is mended call again with the same id and input"
                 }

@@ -34,49 +34,11 @@ use crate::{
 /// `tokio::spawn(async move { runner.run(input).await })` with the runner in an `Arc` or a `static`. Where the compiler answers
 /// *one type is more general than the other*, a node's type has a `'static` in it that an `async` block cannot keep (a
 /// function that returns `Pin<Box<dyn Future>>`, a payload of `&'static str`): spawn from a function that is generic over the
-/// pipeline, `where for<'a> N::State<'a>: Send`, or from an async closure.
+/// runner, an [`AnyRunner`](crate::AnyRunner), or from an async closure.
 ///
-/// # In a struct, and behind a trait
-/// A struct that holds a runner is generic over a small trait of its own:
-///
-/// ```
-/// use stroma::{Exec, Quick, Runner, node};
-/// # #[derive(Debug)] struct AppError;
-/// # impl std::fmt::Display for AppError { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("no") } }
-/// # impl stroma::Failure for AppError {}
-/// # async fn shout(text: String) -> Result<String, AppError> { Ok(text.to_uppercase()) }
-///
-/// trait Shouts: Send + Sync + 'static {
-///     fn go(&self, text: String) -> impl Future<Output = Option<String>> + Send;
-/// }
-///
-/// impl<N> Shouts for Runner<N, Quick>
-/// where
-///     N: Exec<Quick, In = String, Out = String, Error = AppError> + Send + Sync + 'static,
-///     for<'a> N::State<'a>: Send,
-/// {
-///     async fn go(&self, text: String) -> Option<String> {
-///         self.run(text).await.ok().map(|done| done.output)
-///     }
-/// }
-///
-/// struct Service<S> {
-///     shouting: S,
-/// }
-///
-/// impl<S: Shouts> Service<S> {
-///     async fn handle(&self, text: &str) -> String {
-///         self.shouting.go(text.to_owned()).await.unwrap_or_default()
-///     }
-/// }
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), stroma::BuildError> {
-/// let service = Service { shouting: Runner::quick(node("shout", shout)).build()? };
-/// assert_eq!(service.handle("hey").await, "HEY");
-/// # Ok(())
-/// # }
-/// ```
+/// # In a struct
+/// A struct that holds a runner is generic over [`AnyRunner`](crate::AnyRunner), and a function that makes one returns `impl
+/// AnyRunner<In = .., Out = ..>`.
 #[doc(alias("executor", "engine", "workflow"))]
 pub struct Runner<N, E> {
     pub(crate) node: Sealed<N>,

@@ -48,7 +48,7 @@ impl<T: Payload> Header<T> {
 
 /// A value that can be kept in a store and comes back: everything that is `Serialize`, `DeserializeOwned` and `Schema`.
 ///
-/// Derive the three:
+/// Derive the three, or with feature `derive` put `#[stroma::state]` above the type, which does:
 ///
 /// ```
 /// use postcard_schema::Schema;
@@ -71,7 +71,7 @@ impl<T: Payload> Header<T> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be kept in a checkpoint",
     label = "a runner with a store keeps what passes between its nodes",
-    note = "a checkpointed type is `Serialize`, `DeserializeOwned` and `Schema`: \
+    note = "a checkpointed type is `Serialize`, `DeserializeOwned` and `Schema`: `#[stroma::state]` of feature `derive`, or \
             `#[derive(serde::Serialize, serde::Deserialize, postcard_schema::Schema)]`",
     note = "a runner without a store asks for none of this: `Runner::new(pipeline)`"
 )]

@@ -94,10 +94,12 @@ impl<E: Encode> Encode for &E {
 #[non_exhaustive]
 pub enum EncodeError {
     /// The buffer is shorter than the value.
-    #[error("the buffer is shorter than the encoded value")]
+    #[error("the buffer is shorter than the encoded value: `encoded_len` says how long that is")]
     NoRoom,
     /// The value's own `Serialize` refused, or postcard has no form for it.
-    #[error("the value cannot be serialised with postcard")]
+    #[error(
+        "postcard has no form for the value, or its own `Serialize` refuses: a length has to be known (no `flatten`)"
+    )]
     Unserialisable,
     /// The value does not come back from its bytes as it was; found in debug builds only.
     #[error(
@@ -401,7 +403,7 @@ pub enum StoreErrorKind {
     #[error("the store has no run of this id: start it with `run_as` and its input")]
     UnknownRun,
     /// The run does not have the slot.
-    #[error("the run has no such checkpoint")]
+    #[error("the run has no such checkpoint: `holds` says which it has")]
     Missing,
     /// There is no room for another run or slot.
     #[error("the store is full: it has room for {room} {of}; `forget` what is done with, or make it larger")]
@@ -423,7 +425,7 @@ pub enum StoreErrorKind {
         max: usize,
     },
     /// The value cannot be serialised.
-    #[error("the value cannot be serialised")]
+    #[error("the value cannot be serialised: try it with `testing::round_trip`")]
     Unserialisable,
     /// The store does not let this program in, or not do this.
     #[error("the store refuses this program: see that its credentials and permissions are right, then resume the run")]
@@ -432,10 +434,12 @@ pub enum StoreErrorKind {
     #[error("there is no room left underneath the store: make room, then resume the run")]
     Exhausted,
     /// Something that no store wrote is where the run's data would be, or data of another version.
-    #[error("what is stored where the run's data would be is not of this store: nothing was touched")]
+    #[error(
+        "what is stored where the run's data would be is not of this store: move it, or give the store another place"
+    )]
     Foreign,
     /// The run's data disappeared while the session held it: it expired, was evicted, or was lost with a server's memory.
-    #[error("the data of the run is gone from the store")]
+    #[error("the data of the run is gone from the store: begin it again with `run_as` and its input")]
     Gone,
     /// The store cannot be reached or failed underneath; trying again later may help.
     #[error("the store failed underneath: see that it is reachable and has room, then resume the run")]

@@ -222,7 +222,7 @@ pub enum LedgerError {
     },
     /// It has more parts with a budget of their own than there is room for without a heap.
     #[error(
-        "the stored ledger is of {count} parts with a budget, and without feature `alloc` there is room for {INNER}"
+        "the stored ledger is of {count} parts with a budget, and this program has room for {INNER}: switch on feature `alloc`"
     )]
     TooManyParts {
         /// How many it has.

@@ -35,7 +35,7 @@ pub enum FlashError {
     #[error("the range of the flash has to have three pages or more")]
     Pages,
     /// The flash has longer words than 32 bytes, or pages of fewer than a few words.
-    #[error("this kind of flash is not supported: its words are too long or its pages too short")]
+    #[error("this kind of flash is not supported: its words are too long or its pages too short; take another store")]
     Kind,
     /// The items of the store are too short for what has to fit into one.
     #[error("an item of this store has room for {bytes} bytes and needs {min}: make `BYTES` larger (or the page)")]
@@ -46,10 +46,10 @@ pub enum FlashError {
         min: usize,
     },
     /// The room has more runs or slots than can be numbered.
-    #[error("a room has at most 65,535 runs and 65,533 slots")]
+    #[error("a room has at most 65,535 runs and 65,533 slots: make it smaller")]
     Numbers,
     /// The room has a driver already.
-    #[error("the room is in use: it has a driver, and one room is the memory of one store")]
+    #[error("the room is the memory of another store, which has a driver: give each store one of its own")]
     InUse,
 }
 

@@ -2,6 +2,24 @@
 
 use core::time::Duration;
 
+#[cfg(feature = "derive")]
+mod derive;
+#[cfg(feature = "alloc")]
+mod heap;
+#[cfg(feature = "std")]
+mod io;
+#[cfg(feature = "json")]
+mod json;
+#[cfg(feature = "redis")]
+mod redis;
+#[cfg(feature = "reqwest")]
+mod reqwest;
+#[cfg(feature = "tokio")]
+mod tokio;
+
+#[cfg(feature = "derive")]
+pub use derive::{Failure, RetryAfter, retry_after};
+
 /// How a failure is to be answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
@@ -26,7 +44,8 @@ impl core::fmt::Display for FailureClass {
 
 /// What an error says about itself.
 ///
-/// Both methods have a default, so that `impl Failure for AppError {}` is a beginning: everything is ambiguous then.
+/// Both methods have a default, so that `impl Failure for AppError {}` is a beginning: everything is ambiguous then. With feature
+/// `derive`, `#[derive(Failure)]` writes an `impl` such as this from a word on each variant:
 ///
 /// ```
 /// use core::time::Duration;
@@ -58,10 +77,16 @@ impl core::fmt::Display for FailureClass {
 /// # assert_eq!(AppError::Other.class(), FailureClass::Ambiguous);
 /// # assert_eq!(AppError::BadKey.retry_after(), None);
 /// ```
+///
+/// # Errors of others
+/// `std::io::Error` says it by itself (feature `std`), and so do `serde_json::Error` (`json`), `reqwest::Error` (`reqwest`),
+/// `redis::RedisError` (`redis`), tokio's `Elapsed` and `JoinError` (`tokio`): what each says is below, at its `impl`. An error in a
+/// `Box` or an `Arc` says what it says outside of it. A runner's classifiers are asked before any of them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say what its failures mean",
     label = "a runner that retries or reports asks every error for its class",
-    note = "`impl stroma::Failure for {Self} {{}}` makes all of them ambiguous; its method `class` tells them apart"
+    note = "`impl stroma::Failure for {Self} {{}}` makes all of them ambiguous; its method `class` tells them apart, and \
+            `#[derive(stroma::Failure)]` of feature `derive` writes it"
 )]
 pub trait Failure {
     /// The class of this failure; ambiguous unless it says otherwise.
@@ -77,40 +102,6 @@ pub trait Failure {
 
 #[diagnostic::do_not_recommend]
 impl Failure for core::convert::Infallible {}
-
-#[cfg(feature = "std")]
-#[diagnostic::do_not_recommend]
-impl Failure for std::io::Error {
-    /// By kind: what a moment can change is recoverable, what asks for another input or another permission is terminal.
-    fn class(&self) -> FailureClass {
-        use std::io::ErrorKind as Kind;
-        match self.kind() {
-            Kind::ConnectionRefused
-            | Kind::ConnectionReset
-            | Kind::ConnectionAborted
-            | Kind::HostUnreachable
-            | Kind::NetworkUnreachable
-            | Kind::NetworkDown
-            | Kind::NotConnected
-            | Kind::BrokenPipe
-            | Kind::WouldBlock
-            | Kind::TimedOut
-            | Kind::Interrupted
-            | Kind::ResourceBusy
-            | Kind::UnexpectedEof => FailureClass::Recoverable,
-            Kind::NotFound
-            | Kind::PermissionDenied
-            | Kind::AlreadyExists
-            | Kind::InvalidInput
-            | Kind::InvalidData
-            | Kind::NotADirectory
-            | Kind::IsADirectory
-            | Kind::ReadOnlyFilesystem
-            | Kind::Unsupported => FailureClass::Terminal,
-            _ => FailureClass::Ambiguous,
-        }
-    }
-}
 
 /// Where a failure happened: what a classifier sees beside the error.
 #[derive(Debug, Clone, Copy)]
@@ -173,18 +164,10 @@ impl<E, A: Classifier<E>, B: Classifier<E>> Classifier<E> for FirstOf<A, B> {
     }
 }
 
-#[cfg(all(test, feature = "std"))]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::run::RunId;
-
-    #[test]
-    fn io_errors_are_classed_by_kind() {
-        use std::io::{Error, ErrorKind};
-        assert_eq!(Error::from(ErrorKind::TimedOut).class(), FailureClass::Recoverable);
-        assert_eq!(Error::from(ErrorKind::NotFound).class(), FailureClass::Terminal);
-        assert_eq!(Error::other("?").class(), FailureClass::Ambiguous);
-    }
 
     #[test]
     fn classifiers_are_asked_in_order() {

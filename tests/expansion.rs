@@ -1,0 +1,191 @@
+//! What the macros of feature `derive` expand to, word for word: it is what one would write, and names nothing that the program
+//! has not got by `stroma`.
+#![allow(unreachable_pub, reason = "the modules are those of another crate")]
+
+#[path = "../macros/src/failure/mod.rs"]
+mod failure;
+#[path = "../macros/src/state.rs"]
+mod state;
+
+use proc_macro2::TokenStream;
+use quote::quote;
+
+/// As text, so that a difference can be read.
+fn same(made: TokenStream, written: TokenStream) {
+    let shown = |tokens: TokenStream| match syn::parse2::<syn::File>(tokens.clone()) {
+        Ok(_) => tokens.to_string(),
+        Err(error) => panic!("{error}: {tokens}"),
+    };
+    assert_eq!(shown(made), shown(written));
+}
+
+#[test]
+fn nothing_said_is_nothing_written() {
+    for item in [
+        quote!(
+            struct AppError;
+        ),
+        quote!(
+            #[failure(ambiguous)]
+            struct AppError;
+        ),
+        quote!(
+            enum AppError {}
+        ),
+    ] {
+        same(
+            failure::expand(item),
+            quote! {
+                #[automatically_derived]
+                #[allow(deprecated)]
+                impl ::stroma::Failure for AppError {}
+            },
+        );
+    }
+}
+
+#[test]
+fn one_class_is_no_match() {
+    same(
+        failure::expand(quote! {
+            #[failure(terminal)]
+            enum AppError {
+                A,
+                B(u8),
+            }
+        }),
+        quote! {
+            #[automatically_derived]
+            #[allow(deprecated)]
+            impl ::stroma::Failure for AppError {
+                fn class(&self) -> ::stroma::FailureClass {
+                    ::stroma::FailureClass::Terminal
+                }
+            }
+        },
+    );
+}
+
+#[test]
+fn each_variant_is_an_arm() {
+    same(
+        failure::expand(quote! {
+            #[failure(terminal)]
+            enum AppError<E> {
+                #[failure(recoverable, retry_after = wait)]
+                Throttled { wait: Option<Duration>, url: String },
+                #[failure(transparent)]
+                Inner(E),
+                #[failure(transparent = 1)]
+                Other(u8, std::io::Error, u8),
+                #[failure(ambiguous)]
+                Odd(u8),
+                BadKey,
+            }
+        }),
+        quote! {
+            #[automatically_derived]
+            #[allow(deprecated)]
+            impl<E> ::stroma::Failure for AppError<E>
+            where
+                E: ::stroma::Failure
+            {
+                fn class(&self) -> ::stroma::FailureClass {
+                    match self {
+                        Self::Throttled { .. } => ::stroma::FailureClass::Recoverable,
+                        Self::Inner(__inner) => ::stroma::Failure::class(__inner),
+                        Self::Other(_, __inner, ..) => ::stroma::Failure::class(__inner),
+                        Self::Odd(..) => ::stroma::FailureClass::Ambiguous,
+                        Self::BadKey => ::stroma::FailureClass::Terminal,
+                    }
+                }
+
+                fn retry_after(&self) -> ::core::option::Option<::core::time::Duration> {
+                    match self {
+                        Self::Throttled { wait: __wait, .. } => ::stroma::__derive::retry_after(__wait),
+                        Self::Inner(__inner) => ::stroma::Failure::retry_after(__inner),
+                        Self::Other(_, __inner, ..) => ::stroma::Failure::retry_after(__inner),
+                        _ => ::core::option::Option::None,
+                    }
+                }
+            }
+        },
+    );
+}
+
+#[test]
+fn a_state_is_its_derives() {
+    same(
+        state::expand(
+            quote!(),
+            quote! {
+                /// Words.
+                #[derive(Debug)]
+                struct Words<T>(T);
+            },
+        ),
+        quote! {
+            #[derive(
+                ::core::clone::Clone,
+                ::stroma::__derive::serde::Serialize,
+                ::stroma::__derive::serde::Deserialize,
+                ::stroma::__derive::postcard_schema::Schema
+            )]
+            #[serde(crate = "::stroma::__derive::serde")]
+            #[postcard(crate = ::stroma::__derive::postcard_schema)]
+            /// Words.
+            #[derive(Debug)]
+            struct Words<T>(T);
+        },
+    );
+}
+
+#[test]
+fn what_is_derived_already_is_left_out() {
+    same(
+        state::expand(
+            quote!(crate = elsewhere),
+            quote! {
+                #[derive(Clone, serde::Serialize)]
+                #[serde(crate = "mine")]
+                struct Words(u8);
+            },
+        ),
+        quote! {
+            #[derive(elsewhere::__derive::serde::Deserialize, elsewhere::__derive::postcard_schema::Schema)]
+            #[postcard(crate = elsewhere::__derive::postcard_schema)]
+            #[derive(Clone, serde::Serialize)]
+            #[serde(crate = "mine")]
+            struct Words(u8);
+        },
+    );
+    let whole = quote!(
+        #[derive(Clone, Deserialize, Serialize, Schema)]
+        struct Words(u8);
+    );
+    same(state::expand(quote!(), whole.clone()), whole);
+}
+
+/// A mistake is one error: what else the type would be asked for is there.
+#[test]
+fn with_an_error_comes_what_else_would_be_missing() {
+    let made = failure::expand(quote!(
+        #[failure(transient)]
+        struct AppError;
+    ))
+    .to_string();
+    assert_eq!(made.matches("compile_error").count(), 1, "{made}");
+    assert!(made.contains("impl :: stroma :: Failure for AppError"), "{made}");
+
+    let made = state::expand(
+        quote!(),
+        quote!(
+            struct Words {
+                count: usize,
+            }
+        ),
+    )
+    .to_string();
+    assert_eq!(made.matches("compile_error").count(), 1, "{made}");
+    assert!(made.contains("Schema for Words"), "{made}");
+}
