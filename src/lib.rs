@@ -173,7 +173,7 @@
 mod readme {}
 
 /// The examples of the guide are tests, with the features that they use.
-#[cfg(all(doctest, feature = "redb", feature = "json", feature = "testing"))]
+#[cfg(all(doctest, feature = "derive", feature = "redb", feature = "json", feature = "testing"))]
 mod guide {
     #[doc = include_str!("../docs/src/first.md")]
     mod first {}

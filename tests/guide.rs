@@ -13,7 +13,7 @@ use pulldown_cmark::{CodeBlockKind, Event, Options, Parser, Tag, TagEnd};
 const ERRORS: &str = "compile.md";
 
 /// The folders whose every case that chapter has.
-const SHOWN: &[&str] = &["tests/ui", "tests/ui/garde"];
+const SHOWN: &[&str] = &["tests/ui", "tests/ui/derive", "tests/ui/garde"];
 
 /// How many lines an error may have to fit on a screen.
 const SCREEN: usize = 40;
@@ -133,15 +133,15 @@ struct Shown<'p> {
     lines: Vec<&'p str>,
 }
 
-/// The errors that a page shows, each under a comment with its file, and the files of which it says that they are the same.
+/// The errors that a page shows, each under a comment with its file, and the files of others that belong to them.
 fn shown(page: &str) -> (Vec<Shown<'_>>, BTreeSet<&str>) {
-    let (mut shown, mut same, mut file) = (Vec::new(), BTreeSet::new(), None);
+    let (mut shown, mut also, mut file) = (Vec::new(), BTreeSet::new(), None);
     let mut lines = page.lines();
     while let Some(line) = lines.next() {
         let comment = line.strip_prefix("<!-- ").and_then(|line| line.strip_suffix(" -->"));
         match comment {
-            Some(comment) => match comment.strip_prefix("the same: ") {
-                Some(other) => assert!(same.insert(other), "{other} is named twice"),
+            Some(comment) => match comment.strip_prefix("also: ") {
+                Some(other) => assert!(also.insert(other), "{other} is named twice"),
                 None => file = Some(comment),
             },
             None if line == "```text" => {
@@ -151,7 +151,7 @@ fn shown(page: &str) -> (Vec<Shown<'_>>, BTreeSet<&str>) {
             None => {}
         }
     }
-    (shown, same)
+    (shown, also)
 }
 
 /// Whether `lines` are in `whole` in this order. Where `...` is between two of them, others may be in the original.
@@ -159,7 +159,7 @@ fn is_in(lines: &[&str], whole: &str) -> Result<(), String> {
     let mut left = whole.lines().map(str::trim_end).peekable();
     let mut gap = false;
     for line in lines {
-        // The compiler leaves lines out, too, and says so in the same way.
+        // The compiler leaves lines out, too, and says so in this way.
         if *line == "..." && left.peek() != Some(line) {
             gap = true;
             continue;
@@ -176,9 +176,9 @@ fn is_in(lines: &[&str], whole: &str) -> Result<(), String> {
 #[test]
 fn compile_errors_are_shown_as_they_are_printed() {
     let page = text(Path::new("docs/src").join(ERRORS));
-    let (shown, same) = shown(&page);
+    let (shown, also) = shown(&page);
     let mut wrong = Vec::new();
-    let mut seen = same.clone();
+    let mut seen = also.clone();
     for Shown { file, lines } in &shown {
         if let Some(source) = file.strip_prefix("rustc on ") {
             // What a missing feature looks like cannot be compiled beside all features; its lines of the source can be looked up.
@@ -200,7 +200,7 @@ fn compile_errors_are_shown_as_they_are_printed() {
     let all: BTreeSet<_> = SHOWN.iter().flat_map(|folder| files(folder, ".stderr")).collect();
     let missing = all.iter().filter(|file| !seen.contains(file.as_str()));
     wrong.extend(missing.map(|file| format!("{file} is not in docs/src/{ERRORS}")));
-    let gone = same.iter().filter(|file| !all.contains(**file));
+    let gone = also.iter().filter(|file| !all.contains(**file));
     wrong.extend(gone.map(|file| format!("{file} is on the page and does not exist")));
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
