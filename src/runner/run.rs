@@ -34,10 +34,10 @@ use crate::{
 /// `tokio::spawn(async move { runner.run(input).await })` with the runner in an `Arc` or a `static`. Where the compiler answers
 /// *one type is more general than the other*, a node's type has a `'static` in it that an `async` block cannot keep (a
 /// function that returns `Pin<Box<dyn Future>>`, a payload of `&'static str`): spawn from a function that is generic over the
-/// runner, an [`AnyRunner`](crate::AnyRunner), or from an async closure.
+/// runner, an `AnyRunner`, or from an async closure.
 ///
 /// # In a struct
-/// A struct that holds a runner is generic over [`AnyRunner`](crate::AnyRunner), and a function that makes one returns `impl
+/// A struct that holds a runner is generic over `AnyRunner`, and a function that makes one returns `impl
 /// AnyRunner<In = .., Out = ..>`.
 #[doc(alias("executor", "engine", "workflow"))]
 pub struct Runner<N, E> {
