@@ -8,24 +8,24 @@ use tokio::time::Sleep;
 use super::{
     Failed, Payload, Tally, Ticks, block_on,
     by_hand::{Account, Outcome, Ring, Runs, Slots, Spent},
-    repeat, step,
+    repeat, step, timers,
     with_stroma::{COST, LIMIT, RETRIES, TOKENS},
 };
 
 type Boxed<P> = Pin<Box<dyn Future<Output = Result<P, Failed>> + Send>>;
 type Node<P> = Box<dyn Fn(P) -> Boxed<P> + Send + Sync>;
 
-fn node<P: Payload + Send>() -> Node<P> {
+fn node<P: Payload>() -> Node<P> {
     Box::new(|payload| Box::pin(step(payload)))
 }
 
-fn eight<P: Payload + Send>() -> Vec<Node<P>> {
+fn eight<P: Payload>() -> Vec<Node<P>> {
     (0..8).map(|_| node()).collect()
 }
 
 /// Eight nodes in a list.
 #[inline(never)]
-pub(crate) fn seq8<P: Payload + Send>(n: u64) -> u64 {
+pub(crate) fn seq8<P: Payload>(n: u64) -> u64 {
     async fn run<P: Payload>(nodes: &[Node<P>], mut x: P) -> Result<P, Failed> {
         for node in nodes {
             x = node(x).await?;
@@ -37,7 +37,7 @@ pub(crate) fn seq8<P: Payload + Send>(n: u64) -> u64 {
 }
 
 /// A node that is tried again, each attempt within a time.
-fn tried<P: Payload + Send>(inner: Node<P>, retries: u32, limit: Duration) -> Node<P> {
+fn tried<P: Payload>(inner: Node<P>, retries: u32, limit: Duration) -> Node<P> {
     let inner = std::sync::Arc::new(inner);
     Box::new(move |input| {
         let inner = inner.clone();
@@ -67,7 +67,9 @@ fn tried<P: Payload + Send>(inner: Node<P>, retries: u32, limit: Duration) -> No
 
 /// Eight nodes with a retry and a time-out on each.
 #[inline(never)]
-pub(crate) fn seq8_retry_timeout<P: Payload + Send>(n: u64) -> u64 {
+pub(crate) fn seq8_retry_timeout<P: Payload>(n: u64) -> u64 {
+    let timers = timers();
+    let _entered = timers.enter();
     async fn run<P: Payload>(nodes: &[Node<P>], mut x: P) -> Result<P, Failed> {
         for node in nodes {
             x = node(x).await?;
@@ -81,7 +83,7 @@ pub(crate) fn seq8_retry_timeout<P: Payload + Send>(n: u64) -> u64 {
 
 /// Two branches.
 #[inline(never)]
-pub(crate) fn par2<P: Payload + Send>(n: u64) -> u64 {
+pub(crate) fn par2<P: Payload>(n: u64) -> u64 {
     async fn run<P: Payload>(left: &Node<P>, right: &Node<P>, input: P) -> Result<P, Failed> {
         let (mut left, mut right) = (left(input.clone()), right(input));
         let (mut left_out, mut right_out) = (None, None);
@@ -109,8 +111,13 @@ pub(crate) fn par2<P: Payload + Send>(n: u64) -> u64 {
 
 /// Eight nodes in a list, each checkpointed in an array, and the input.
 #[inline(never)]
-pub(crate) fn seq8_memory<P: Payload + Send>(n: u64) -> u64 {
-    async fn run<P: Payload>(nodes: &[Node<P>], slots: &mut Slots, shape: u64, mut x: P) -> Result<P, Failed> {
+pub(crate) fn seq8_memory<P: Payload, const SLOT: usize>(n: u64) -> u64 {
+    async fn run<P: Payload, const SLOT: usize>(
+        nodes: &[Node<P>],
+        slots: &mut Slots<SLOT>,
+        shape: u64,
+        mut x: P,
+    ) -> Result<P, Failed> {
         slots.put(0, Some(shape), &x)?;
         for (at, node) in nodes.iter().enumerate() {
             x = node(x).await?;
@@ -118,7 +125,7 @@ pub(crate) fn seq8_memory<P: Payload + Send>(n: u64) -> u64 {
         }
         Ok(x)
     }
-    let (nodes, runs, shape) = (eight(), Runs::new(), black_box(7));
+    let (nodes, runs, shape) = (eight(), Runs::<SLOT>::new(), black_box(7));
     let mut id = 0;
     repeat(n, |input: P| {
         id += 1;
@@ -131,7 +138,7 @@ pub(crate) fn seq8_memory<P: Payload + Send>(n: u64) -> u64 {
 
 /// Eight nodes in a list, each attempt written into a ring that is given back.
 #[inline(never)]
-pub(crate) fn seq8_trace<P: Payload + Send>(n: u64) -> u64 {
+pub(crate) fn seq8_trace<P: Payload>(n: u64) -> u64 {
     async fn run<P: Payload>(nodes: &[(&'static str, Node<P>)], clock: &Ticks, mut x: P) -> Result<(P, Ring), Failed> {
         let mut ring = Ring::new(clock.now());
         for (id, node) in nodes {
@@ -160,14 +167,16 @@ pub(crate) fn seq8_trace<P: Payload + Send>(n: u64) -> u64 {
 
 /// Eight nodes in a list with everything on, the hooks in a list as well.
 #[inline(never)]
-pub(crate) fn seq8_full<P: Payload + Send>(n: u64) -> u64 {
+pub(crate) fn seq8_full<P: Payload, const SLOT: usize>(n: u64) -> u64 {
+    let timers = timers();
+    let _entered = timers.enter();
     type Hook<'h> = Box<dyn Fn(Option<Duration>) + 'h>;
-    async fn run<P: Payload>(
+    async fn run<P: Payload, const SLOT: usize>(
         nodes: &[(&'static str, Node<P>)],
         hooks: &[Hook<'_>],
         clock: &Ticks,
         account: &Account,
-        slots: &mut Slots,
+        slots: &mut Slots<SLOT>,
         mut x: P,
     ) -> Result<(P, Ring), Failed> {
         slots.put(0, Some(7), &x)?;
@@ -206,7 +215,7 @@ pub(crate) fn seq8_full<P: Payload + Send>(n: u64) -> u64 {
             }) as Hook<'_>
         })
         .collect();
-    let (clock, runs, limits) = (Ticks::default(), Runs::new(), black_box((TOKENS, COST.as_picodollars())));
+    let (clock, runs, limits) = (Ticks::default(), Runs::<SLOT>::new(), black_box((TOKENS, COST.as_picodollars())));
     let mut id = 0;
     repeat(n, |input: P| {
         id += 1;
@@ -221,15 +230,19 @@ pub(crate) fn seq8_full<P: Payload + Send>(n: u64) -> u64 {
 
 /// Goes on at the last of eight nodes, from what an array holds.
 #[inline(never)]
-pub(crate) fn resume_last<P: Payload + Send>(n: u64) -> u64 {
-    async fn run<P: Payload>(nodes: &[Node<P>], slots: &Slots, shape: u64) -> Result<P, Failed> {
+pub(crate) fn resume_last<P: Payload, const SLOT: usize>(n: u64) -> u64 {
+    async fn run<P: Payload, const SLOT: usize>(
+        nodes: &[Node<P>],
+        slots: &Slots<SLOT>,
+        shape: u64,
+    ) -> Result<P, Failed> {
         let (done, mut x) = slots.furthest::<P>(shape)?;
         for node in nodes.get(done..).unwrap_or_default() {
             x = node(x).await?;
         }
         Ok(x)
     }
-    let (nodes, runs, shape) = (eight(), Runs::new(), black_box(7));
+    let (nodes, runs, shape) = (eight(), Runs::<SLOT>::new(), black_box(7));
     let id = black_box(stroma::RunId::from_u128(1));
     runs.fill::<P>(id, shape);
     repeat(n, |_: P| {

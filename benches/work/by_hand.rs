@@ -15,7 +15,7 @@ use stroma::{Failure, FailureClass, Now, RunId};
 use tokio::time::Sleep;
 
 use super::{
-    Failed, Payload, Tally, Ticks, block_on, repeat, step,
+    Failed, Payload, Tally, Ticks, block_on, repeat, step, timers,
     with_stroma::{COST, EVENTS, LIMIT, RETRIES, TOKENS},
 };
 
@@ -88,6 +88,8 @@ async fn tried<P: Payload>(retries: u32, limit: Duration, input: P) -> Result<P,
 /// Eight nodes with a retry and a time-out on each.
 #[inline(never)]
 pub(crate) fn seq8_retry_timeout<P: Payload>(n: u64) -> u64 {
+    let timers = timers();
+    let _entered = timers.enter();
     async fn run<P: Payload>(retries: u32, limit: Duration, input: P) -> Result<P, Failed> {
         let x = tried(retries, limit, input).await?;
         let x = tried(retries, limit, x).await?;
@@ -114,9 +116,9 @@ pub(crate) struct Done<P> {
 }
 
 /// Runs by their ids, each held by one at a time.
-pub(crate) struct Runs {
+pub(crate) struct Runs<const SLOT: usize> {
     records: spin::Mutex<[Record; 1]>,
-    slots: [spin::Mutex<Slots>; 1],
+    slots: [spin::Mutex<Slots<SLOT>>; 1],
 }
 
 struct Record {
@@ -126,22 +128,22 @@ struct Record {
 }
 
 /// The hold on a run; dropping it gives the run back.
-pub(crate) struct Hold<'a> {
-    runs: &'a Runs,
+pub(crate) struct Hold<'a, const SLOT: usize> {
+    runs: &'a Runs<SLOT>,
     at: usize,
-    pub(crate) slots: spin::MutexGuard<'a, Slots>,
+    pub(crate) slots: spin::MutexGuard<'a, Slots<SLOT>>,
     pub(crate) finished: bool,
 }
 
-impl Runs {
+impl<const SLOT: usize> Runs<SLOT> {
     pub(crate) fn new() -> Self {
         let record = Record { id: RunId::from_u128(u128::MAX), held: false, finished: true };
-        let slots = Slots { lens: [0; 9], bytes: [[0; 192]; 9], ledger: [0; 64], ledger_len: 0 };
+        let slots = Slots { lens: [0; 9], bytes: [[0; SLOT]; 9], ledger: [0; 64], ledger_len: 0 };
         Self { records: spin::Mutex::new([record]), slots: [spin::Mutex::new(slots)] }
     }
 
     /// Takes hold of a run, or of a finished one's place for it.
-    pub(crate) fn open(&self, id: RunId) -> Result<Hold<'_>, Failed> {
+    pub(crate) fn open(&self, id: RunId) -> Result<Hold<'_, SLOT>, Failed> {
         let mut records = self.records.lock();
         let known = records.iter().position(|record| record.id == id);
         let at = known.or_else(|| records.iter().position(|record| record.finished && !record.held)).ok_or(Failed)?;
@@ -166,7 +168,7 @@ impl Runs {
     }
 }
 
-impl Drop for Hold<'_> {
+impl<const SLOT: usize> Drop for Hold<'_, SLOT> {
     fn drop(&mut self) {
         let record = &mut self.runs.records.lock()[self.at];
         record.held = false;
@@ -175,14 +177,14 @@ impl Drop for Hold<'_> {
 }
 
 /// The slots of one run: the input and eight outputs; and its ledger.
-pub(crate) struct Slots {
+pub(crate) struct Slots<const SLOT: usize> {
     lens: [u16; 9],
-    bytes: [[u8; 192]; 9],
+    bytes: [[u8; SLOT]; 9],
     ledger: [u8; 64],
     ledger_len: usize,
 }
 
-impl Slots {
+impl<const SLOT: usize> Slots<SLOT> {
     /// Writes the same bytes as stroma does: version, schema key, shape for the input, payload, checksum.
     pub(crate) fn put<P: Payload>(&mut self, slot: usize, shape: Option<u64>, value: &P) -> Result<(), Failed> {
         let key = const { Key::for_path::<P>("").to_bytes() };
@@ -237,8 +239,13 @@ impl Slots {
 
 /// Eight nodes, each checkpointed in an array, and the input.
 #[inline(never)]
-pub(crate) fn seq8_memory<P: Payload>(n: u64) -> u64 {
-    async fn run<P: Payload>(runs: &Runs, shape: u64, id: RunId, input: P) -> Result<Done<P>, Failed> {
+pub(crate) fn seq8_memory<P: Payload, const SLOT: usize>(n: u64) -> u64 {
+    async fn run<P: Payload, const SLOT: usize>(
+        runs: &Runs<SLOT>,
+        shape: u64,
+        id: RunId,
+        input: P,
+    ) -> Result<Done<P>, Failed> {
         let mut hold = runs.open(id)?;
         hold.slots.put(0, Some(shape), &input)?;
         let x = step(input).await?;
@@ -260,12 +267,47 @@ pub(crate) fn seq8_memory<P: Payload>(n: u64) -> u64 {
         hold.finished = true;
         Ok(Done { output: x, id, resumed: false, restored: 0, took: Duration::ZERO })
     }
-    let runs = Runs::new();
+    let runs = Runs::<SLOT>::new();
     let shape = black_box(7);
     let mut id = 0;
     repeat(n, |input: P| {
         id += 1;
         block_on(run(&runs, shape, RunId::from_u128(id), input)).unwrap().output()
+    })
+}
+
+/// Eight nodes, the input and each output in a slot as postcard has it, and nothing else: no room is asked for, nothing says what
+/// it is or that it is whole, no run is held, and nobody is told. What any checkpoint comes to at the least.
+#[inline(never)]
+pub(crate) fn to_slice<P: Payload, const SLOT: usize>(n: u64) -> u64 {
+    fn put<P: Payload>(slot: &mut [u8], value: &P) -> Result<(), Failed> {
+        postcard::to_slice(value, slot).map(drop).map_err(|_| Failed)
+    }
+    async fn run<P: Payload, const SLOT: usize>(slots: &mut [[u8; SLOT]; 9], input: P) -> Result<P, Failed> {
+        put(&mut slots[0], &input)?;
+        let x = step(input).await?;
+        put(&mut slots[1], &x)?;
+        let x = step(x).await?;
+        put(&mut slots[2], &x)?;
+        let x = step(x).await?;
+        put(&mut slots[3], &x)?;
+        let x = step(x).await?;
+        put(&mut slots[4], &x)?;
+        let x = step(x).await?;
+        put(&mut slots[5], &x)?;
+        let x = step(x).await?;
+        put(&mut slots[6], &x)?;
+        let x = step(x).await?;
+        put(&mut slots[7], &x)?;
+        let x = step(x).await?;
+        put(&mut slots[8], &x)?;
+        Ok(x)
+    }
+    let mut slots = [[0; SLOT]; 9];
+    repeat(n, |input: P| {
+        let output = block_on(run(black_box(&mut slots), input)).unwrap();
+        black_box(&slots);
+        output
     })
 }
 
@@ -279,8 +321,8 @@ impl<P> Done<P> {
 
 /// Goes on at the last of eight nodes, from what an array holds.
 #[inline(never)]
-pub(crate) fn resume_last<P: Payload>(n: u64) -> u64 {
-    async fn run<P: Payload>(runs: &Runs, shape: u64, id: RunId) -> Result<Done<P>, Failed> {
+pub(crate) fn resume_last<P: Payload, const SLOT: usize>(n: u64) -> u64 {
+    async fn run<P: Payload, const SLOT: usize>(runs: &Runs<SLOT>, shape: u64, id: RunId) -> Result<Done<P>, Failed> {
         let mut hold = runs.open(id)?;
         let (done, mut x) = hold.slots.furthest::<P>(shape)?;
         let restored = hold.slots.lens[1..].iter().filter(|len| **len != 0).count() as u16;
@@ -315,11 +357,11 @@ pub(crate) fn resume_last<P: Payload>(n: u64) -> u64 {
         hold.finished = true;
         Ok(Done { output: x, id, resumed: true, restored, took: Duration::ZERO })
     }
-    let runs = Runs::new();
+    let runs = Runs::<SLOT>::new();
     let shape = black_box(7);
     let id = black_box(RunId::from_u128(1));
     runs.fill::<P>(id, shape);
-    repeat(n, |_: P| block_on(run::<P>(&runs, shape, id)).unwrap().output())
+    repeat(n, |_: P| block_on(run::<P, SLOT>(&runs, shape, id)).unwrap().output())
 }
 
 /// One attempt of one node.
@@ -503,17 +545,17 @@ impl Account {
 }
 
 /// What a run with everything on has.
-struct Everything<'a> {
+struct Everything<'a, const SLOT: usize> {
     clock: &'a Ticks,
     hooks: [&'a Tally; 3],
-    hold: Hold<'a>,
+    hold: Hold<'a, SLOT>,
     ring: Ring,
     account: &'a Account,
     retries: u32,
     limit: Duration,
 }
 
-impl Everything<'_> {
+impl<const SLOT: usize> Everything<'_, SLOT> {
     /// A node: checked, hooked, tried, traced and kept.
     #[inline(always)]
     async fn node<P: Payload>(&mut self, slot: usize, id: &'static str, input: P) -> Result<P, Failed> {
@@ -554,9 +596,11 @@ impl Everything<'_> {
 
 /// Eight nodes with everything on.
 #[inline(never)]
-pub(crate) fn seq8_full<P: Payload>(n: u64) -> u64 {
-    struct Setting<'a> {
-        runs: &'a Runs,
+pub(crate) fn seq8_full<P: Payload, const SLOT: usize>(n: u64) -> u64 {
+    let timers = timers();
+    let _entered = timers.enter();
+    struct Setting<'a, const SLOT: usize> {
+        runs: &'a Runs<SLOT>,
         clock: &'a Ticks,
         hooks: [&'a Tally; 3],
         limits: (u64, u64),
@@ -564,7 +608,11 @@ pub(crate) fn seq8_full<P: Payload>(n: u64) -> u64 {
         limit: Duration,
         shape: u64,
     }
-    async fn run<P: Payload>(set: &Setting<'_>, id: RunId, input: P) -> Result<(Done<P>, Ring, Spent), Failed> {
+    async fn run<P: Payload, const SLOT: usize>(
+        set: &Setting<'_, SLOT>,
+        id: RunId,
+        input: P,
+    ) -> Result<(Done<P>, Ring, Spent), Failed> {
         let started = set.clock.now();
         let account = Account::new(set.limits, started);
         let mut hold = set.runs.open(id)?;
@@ -586,7 +634,7 @@ pub(crate) fn seq8_full<P: Payload>(n: u64) -> u64 {
     let (first, second, third) = (Tally::default(), Tally::default(), Tally::default());
     let (retries, limit) = black_box((RETRIES, LIMIT));
     let set = Setting {
-        runs: &Runs::new(),
+        runs: &Runs::<SLOT>::new(),
         clock: &Ticks::default(),
         hooks: [&first, &second, &third],
         limits: black_box((TOKENS, COST.as_picodollars())),
@@ -632,6 +680,16 @@ pub(crate) fn par2<P: Payload>(n: u64) -> u64 {
             }
         })
         .await?;
+        Ok(left)
+    }
+    repeat(n, |input: P| block_on(run(input)).unwrap())
+}
+
+/// Two branches, joined by the crate that most programs have for it.
+#[inline(never)]
+pub(crate) fn try_join<P: Payload>(n: u64) -> u64 {
+    async fn run<P: Payload>(input: P) -> Result<P, Failed> {
+        let (left, _right) = futures_util::future::try_join(step(input.clone()), step(input)).await?;
         Ok(left)
     }
     repeat(n, |input: P| block_on(run(input)).unwrap())

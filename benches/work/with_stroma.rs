@@ -8,7 +8,7 @@ use stroma::{
     store::{Access, Begun, Encode, MemoryStore, Session, Store, StoreError},
 };
 
-use super::{Payload, Tally, Ticks, block_on, repeat, step};
+use super::{Payload, Tally, Ticks, block_on, repeat, step, timers};
 
 macro_rules! seq8 {
     ($p:ty $(, $layer:ident($($arg:expr),*))*) => {
@@ -41,6 +41,8 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 /// Eight nodes with a retry and a time-out on each, neither of which happens.
 #[inline(never)]
 pub(crate) fn seq8_retry_timeout<P: Payload>(n: u64) -> u64 {
+    let timers = timers();
+    let _entered = timers.enter();
     let runner = Runner::new(seq8!(P, retry(black_box(POLICY)), timeout(black_box(LIMIT))))
         .with_clock(TokioClock)
         .build()
@@ -74,12 +76,12 @@ pub(crate) fn seq8_trace<P: Payload>(n: u64) -> u64 {
 }
 
 /// The store of the groups with checkpoints.
-pub(crate) type Memory = MemoryStore<1, 9, 192>;
+pub(crate) type Memory<const SLOT: usize> = MemoryStore<1, 9, SLOT>;
 
 /// Eight nodes, each checkpointed in memory, and the input.
 #[inline(never)]
-pub(crate) fn seq8_memory<P: Payload>(n: u64) -> u64 {
-    let runner = Runner::new(seq8!(P)).with_store(Memory::new()).build().unwrap();
+pub(crate) fn seq8_memory<P: Payload, const SLOT: usize>(n: u64) -> u64 {
+    let runner = Runner::new(seq8!(P)).with_store(Memory::<SLOT>::new()).build().unwrap();
     let mut id = 0;
     repeat(n, |input: P| {
         id += 1;
@@ -94,14 +96,16 @@ pub(crate) const COST: Usd = Usd::dollars(10);
 
 /// Eight nodes with everything on: retry, time-out, budget, three hooks, trace, and checkpoints in memory.
 #[inline(never)]
-pub(crate) fn seq8_full<P: Payload>(n: u64) -> u64 {
+pub(crate) fn seq8_full<P: Payload, const SLOT: usize>(n: u64) -> u64 {
+    let timers = timers();
+    let _entered = timers.enter();
     let (first, second, third) = (Tally::default(), Tally::default(), Tally::default());
     let runner = Runner::new(seq8!(P, retry(black_box(POLICY)), timeout(black_box(LIMIT))))
         .with_clock(Ticks::default())
         .with_budget(black_box(Budget::unlimited().tokens(TOKENS).cost(COST)))
         .with_hooks((&first, &second, &third))
         .with_trace(RingTrace::<EVENTS>::new())
-        .with_store(Memory::new())
+        .with_store(Memory::<SLOT>::new())
         .build()
         .unwrap();
     let mut id = 0;
@@ -116,12 +120,12 @@ pub(crate) fn seq8_full<P: Payload>(n: u64) -> u64 {
 }
 
 /// A store that does not keep the output of the last node, so that a run can be gone on with at that node again and again.
-struct Forgetful(Memory);
+struct Forgetful<const SLOT: usize>(Memory<SLOT>);
 
-impl Store for Forgetful {
-    type Session<'a> = ForgetfulSession<<Memory as Store>::Session<'a>>;
+impl<const SLOT: usize> Store for Forgetful<SLOT> {
+    type Session<'a> = ForgetfulSession<<Memory<SLOT> as Store>::Session<'a>>;
     type Opening<'a> = Never<Result<Self::Session<'a>, StoreError>>;
-    type Forgetting<'a> = <Memory as Store>::Forgetting<'a>;
+    type Forgetting<'a> = <Memory<SLOT> as Store>::Forgetting<'a>;
 
     #[inline]
     fn open<'a>(
@@ -199,8 +203,8 @@ impl<S: Session> Session for ForgetfulSession<S> {
 
 /// A run of eight nodes of which seven are checkpointed, gone on with at the last.
 #[inline(never)]
-pub(crate) fn resume_last<P: Payload>(n: u64) -> u64 {
-    let runner = Runner::new(seq8!(P)).with_store(Forgetful(Memory::new())).build().unwrap();
+pub(crate) fn resume_last<P: Payload, const SLOT: usize>(n: u64) -> u64 {
+    let runner = Runner::new(seq8!(P)).with_store(Forgetful(Memory::<SLOT>::new())).build().unwrap();
     let id = RunId::from_u128(1);
     block_on(runner.run_as(id, P::of(0))).unwrap();
     repeat(n, |_: P| block_on(runner.resume(id)).unwrap().output)
