@@ -4,19 +4,28 @@
 //! no instruction, no byte and no trait bound.
 //!
 //! ```
+//! use postcard_schema::Schema;
+//! use serde::{Deserialize, Serialize};
 //! use stroma::prelude::*;
-//! # use postcard_schema::Schema;
-//! # use serde::{Deserialize, Serialize};
-//! # #[derive(Debug, thiserror::Error)]
-//! # #[error("the document is empty")]
-//! # struct AppError;
-//! # impl Failure for AppError {}
 //!
+//! // What goes from node to node. A runner that keeps checkpoints wants these derives; one that keeps none wants nothing.
 //! #[derive(Clone, Serialize, Deserialize, Schema)]
 //! struct Words(Vec<String>);
 //!
+//! #[derive(Debug, thiserror::Error)]
+//! #[error("the document is empty")]
+//! struct AppError;
+//!
+//! // Says which failures are worth another try; nothing said means nobody knows.
+//! impl Failure for AppError {}
+//!
+//! struct App {
+//!     title: &'static str,
+//! }
+//!
 //! async fn extract(document: String) -> Result<Words, AppError> {
-//!     Ok(Words(document.split_whitespace().map(str::to_owned).collect()))
+//!     let words: Vec<_> = document.split_whitespace().map(str::to_owned).collect();
+//!     if words.is_empty() { Err(AppError) } else { Ok(Words(words)) }
 //! }
 //!
 //! async fn count(words: Words) -> Result<u32, AppError> {
@@ -27,15 +36,21 @@
 //!     words.0.into_iter().max_by_key(String::len).ok_or(AppError)
 //! }
 //!
+//! async fn report((count, longest): (u32, String), cx: NodeCx<'_, App>) -> Result<String, AppError> {
+//!     Ok(format!("{}: {count} words, the longest is `{longest}`", cx.context().title))
+//! }
+//!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let pipeline = node("extract", extract)
 //!     .then(par(node("count", count), node("longest", longest).timeout(secs(2))))
-//!     .map(|(count, longest)| format!("{count} words, the longest is `{longest}`"));
+//!     .then(node_with("report", report).retry(PolicyMap::default().recoverable(5, Backoff::exponential(ms(200)))));
 //!
-//! let runner = Runner::quick(pipeline).build()?;
+//! // Checkpoints in memory, the default retries, tokio's clock, a trace.
+//! let runner = Runner::quick(pipeline).with_context(App { title: "Notes" }).build()?;
+//!
 //! let done = runner.run("a pipeline is one generic type".to_owned()).await?;
-//! assert_eq!(done.output, "6 words, the longest is `pipeline`");
+//! assert_eq!(done.output, "Notes: 6 words, the longest is `pipeline`");
 //! assert_eq!(done.report.status, RunStatus::Completed);
 //! # Ok(())
 //! # }
@@ -62,6 +77,42 @@
 //! - [`store`] is where checkpoints are kept: in memory, in a file, on a Redis server or in a chip's flash. It has the trait for a
 //!   store of your own; [`Exec`] is the trait for a kind of node of your own.
 //! - `testing` puts both a store and a pipeline of yours to the test.
+//! - The guide, in `docs/src` of the package, has a chapter on each of these, on what a crash can repeat, and on what the compiler
+//!   says to early mistakes.
+//!
+//! # What there is
+//! A pipeline takes an `A`, yields a `B` and fails with an `E`; what is in the first column makes another one of it.
+//!
+//! | what | takes | yields | example |
+//! |---|---|---|---|
+//! | [`node`] | `A` | `B` | `node("read", read)`: an `async fn(A) -> Result<B, E>` |
+//! | [`node_with`] | `A` | `B` | `node_with("read", read)`: the same with a [`NodeCx`] |
+//! | [`par()`], [`par!`] | `A: Clone` | `(B, C)` | `par(node("count", count), node("longest", longest))` |
+//! | [`then`](Pipeline::then) | `A` | `C` | `.then(node("parse", parse))`: what takes a `B` comes next |
+//! | [`map`](Pipeline::map) | `A` | `C` | `.map(\|page\| page.text)`: a plain function |
+//! | [`try_map`](Pipeline::try_map) | `A` | `C` | `.try_map(split)`: a plain function that can fail |
+//! | [`map_err`](Pipeline::map_err) | `A` | `B`, or an `F` | `.map_err(AppError::from)` |
+//! | `json::decode` | text | `T` | `.then(json::decode::<Facts>())` |
+//! | [`custom`](Pipeline::custom) | `A` | `B` | `Pipeline::custom(mine)`: a kind of node of your own |
+//!
+//! These leave `A` and `B` as they are, and [wrap what is to their left](Pipeline#order):
+//!
+//! | what | for | example |
+//! |---|---|---|
+//! | [`retry`](Pipeline::retry) | other attempts, by class of failure | `.retry(PolicyMap::default().recoverable(5, Backoff::none()))` |
+//! | [`timeout`](Pipeline::timeout) | the time of an attempt | `.timeout(secs(2))` |
+//! | [`deadline`](Pipeline::deadline) | the time of all attempts and waits | `.deadline(secs(30))` |
+//! | [`budget`](Pipeline::budget) | tokens, money and time of a part | `.budget(Budget::unlimited().cost(Usd::cents(20)))` |
+//! | [`require`](Pipeline::require) | a check of the input | `.require(\|text: &String\| !text.is_empty())` |
+//! | [`ensure`](Pipeline::ensure) | a check of the output | `.ensure(\|found: &Vec<Fact>\| found.len() < 10)` |
+//! | `validated` | the rules of the output's type | `.validated()` |
+//! | [`skip_checkpoint`](Pipeline::skip_checkpoint) | an output that is cheap to make again | `.skip_checkpoint()` |
+//! | [`was`](Pipeline::was) | a node that had another id | `.was("old")` |
+//! | [`write_ahead`](Pipeline::write_ahead) | spend that no crash forgets | `.write_ahead()` |
+//! | [`settle`](Pipeline::settle) | branches that end before a failure does | `par(a, b).settle()` |
+//! | [`from_start`](Pipeline::from_start) | a retry that begins the chain anew | `.retry(policy).from_start()` |
+//! | `spawned` | another core | `.spawned()` |
+//! | [`seal`](Pipeline::seal) | a function that returns it | `.seal()`, as [`Sealed`] |
 //!
 //! # Features
 //! Each only adds items. Without any of them the crate is `no_std` and has no heap. On by default are `alloc`, `json`, `redb`,
@@ -120,6 +171,37 @@
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 mod readme {}
+
+/// The examples of the guide are tests, with the features that they use.
+#[cfg(all(doctest, feature = "derive", feature = "redb", feature = "json", feature = "testing"))]
+mod guide {
+    #[doc = include_str!("../docs/src/first.md")]
+    mod first {}
+    #[doc = include_str!("../docs/src/failures.md")]
+    mod failures {}
+    #[doc = include_str!("../docs/src/budgets.md")]
+    mod budgets {}
+    #[doc = include_str!("../docs/src/watching.md")]
+    mod watching {}
+    #[doc = include_str!("../docs/src/compile.md")]
+    mod compile {}
+    #[doc = include_str!("../docs/src/crash.md")]
+    mod crash {}
+    #[doc = include_str!("../docs/src/stores.md")]
+    mod stores {}
+    #[doc = include_str!("../docs/src/testing.md")]
+    mod testing {}
+    #[doc = include_str!("../docs/src/embedded.md")]
+    mod embedded {}
+    #[doc = include_str!("../docs/src/from-python.md")]
+    mod from_python {}
+    #[doc = include_str!("../docs/src/from-tower.md")]
+    mod from_tower {}
+    #[doc = include_str!("../docs/src/from-langgraph.md")]
+    mod from_langgraph {}
+    #[doc = include_str!("../docs/src/not-temporal.md")]
+    mod not_temporal {}
+}
 
 #[cfg(feature = "alloc")]
 extern crate alloc;

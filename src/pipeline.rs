@@ -31,35 +31,45 @@ use crate::{
 /// function. So what [`ensure`](Self::ensure) rejects is not kept, and the function is not called with what
 /// [`require`](Self::require) rejects. On a chain the order is as written:
 ///
+/// | written | what it limits | attempts at a node that hangs | it is over after |
+/// |---|---|--:|--:|
+/// | `chain.timeout(ms(100)).retry(twice)` | each attempt | 3 | 300 ms |
+/// | `chain.retry(twice).timeout(ms(100))` | all attempts together | 1 | 100 ms |
+///
 /// ```
-/// # use stroma::{Backoff, PolicyMap, Runner, ms, node};
-/// # use std::{sync::atomic::{AtomicU32, Ordering}, time::Duration};
+/// # use stroma::{Backoff, NoContext, NodeCx, PolicyMap, Runner, ms, node, node_with};
+/// # use std::sync::atomic::{AtomicU32, Ordering};
 /// # #[derive(Debug, PartialEq)] struct AppError;
 /// # impl std::fmt::Display for AppError { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("no") } }
 /// # impl stroma::Failure for AppError {}
+/// # async fn quick(x: u32) -> Result<u32, AppError> { Ok(x + 1) }
 /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// async fn slow(x: u32) -> Result<u32, AppError> {
-///     tokio::time::sleep(Duration::from_millis(70)).await;
-///     Ok(x + 1)
-/// }
-/// let three_times = PolicyMap::never().recoverable(2, Backoff::none());
-/// let chain = || node("one", slow).then(node("two", slow));
+/// static ATTEMPTS: AtomicU32 = AtomicU32::new(0);
 ///
-/// // 100 ms for each attempt at the chain: it is over after 3 attempts, so after 300 ms.
-/// let each = Runner::quick(chain().timeout(ms(100)).retry(three_times)).with_policies(PolicyMap::never());
-/// // 100 ms for all attempts together: it is over after 100 ms.
-/// let all = Runner::quick(chain().retry(three_times).timeout(ms(100))).with_policies(PolicyMap::never());
-/// # let start = tokio::time::Instant::now();
-/// # let each = each.build()?.run(0).await;
-/// // (What `one` had done before the time-out was in the store, so the second attempt had only `two` left to do.)
-/// assert_eq!(each.unwrap().output, 2);
-/// # let start = tokio::time::Instant::now();
-/// assert!(all.build()?.run(0).await.is_err());
-/// # assert_eq!(start.elapsed(), ms(100));
+/// async fn hangs(_: u32) -> Result<u32, AppError> {
+///     ATTEMPTS.fetch_add(1, Ordering::Relaxed);
+///     std::future::pending().await
+/// }
+///
+/// let twice = PolicyMap::never().recoverable(2, Backoff::none());
+/// let chain = || node("quick", quick).then(node("hangs", hangs));
+///
+/// let each = Runner::quick(chain().timeout(ms(100)).retry(twice)).build()?;
+/// let start = tokio::time::Instant::now();
+/// assert!(each.run(0).await.is_err());
+/// assert_eq!((ATTEMPTS.swap(0, Ordering::Relaxed), start.elapsed()), (3, ms(300)));
+///
+/// let all = Runner::quick(chain().retry(twice).timeout(ms(100))).with_policies(PolicyMap::never()).build()?;
+/// let start = tokio::time::Instant::now();
+/// assert!(all.run(0).await.is_err());
+/// assert_eq!((ATTEMPTS.swap(0, Ordering::Relaxed), start.elapsed()), (1, ms(100)));
 /// # Ok(())
 /// # }
 /// ```
+///
+/// With a store, what an attempt had saved stays: `quick` runs once in both, unless [`from_start`](Self::from_start) follows the
+/// retry.
 #[must_use = "a pipeline does nothing until a runner runs it"]
 pub struct Pipeline<C, In, Out, Error> {
     pub(crate) chain: C,
@@ -121,6 +131,7 @@ pub type TryMapStep<F, In, Out, Error> = <Out as Known>::Is<TryMap<F, In, Out, E
 /// - *cannot move out of `client`, a captured variable in an `Fn` closure*: so does this one; the compiler shows where.
 /// - *function is expected to take 1 argument, but it takes 2 arguments*: it takes a [`NodeCx`](crate::NodeCx) too, so it wants
 ///   [`node_with`].
+#[doc(alias("step", "task"))]
 pub fn node<F, In, Fut, Out, Error>(id: &'static str, function: F) -> Pipeline<FnStep<F, In, Fut, Out>, In, Out, Error>
 where
     F: NodeFn<In, Fut = Fut, Out = Out, Error = Error>,
@@ -174,6 +185,7 @@ fn leaf<B>(id: &'static str, body: B) -> Step<B, Policy<Inherit, Unlimited, Stor
 /// let pipeline = par(node("count", count), node("upper", upper)).map(|(count, upper)| format!("{count} {upper}"));
 /// # let _ = pipeline;
 /// ```
+#[doc(alias("join", "parallel", "fan_out"))]
 pub fn par<A, B, In, Error, Left, Right, LeftOut, RightOut>(
     left: A,
     right: B,
@@ -267,6 +279,7 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     }
 
     /// What comes next: a node, a branching or a whole pipeline that takes what this one yields.
+    #[doc(alias("and_then", "chain", "pipe"))]
     pub fn then<X>(self, next: X) -> Pipeline<C::Out, In, X::Out, Error>
     where
         X: IntoNode<Out, Error>,
@@ -276,6 +289,7 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     }
 
     /// A plain function between two nodes. It has no id and no checkpoint; after a resume it may be called again.
+    #[doc(alias("map_ok"))]
     pub fn map<F, To>(self, function: F) -> Pipeline<C::Out, In, To, Error>
     where
         F: Fn(Out) -> To,
@@ -285,6 +299,7 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     }
 
     /// A plain function that can fail. It has no id and no checkpoint, and is not retried by itself.
+    #[doc(alias("map_result"))]
     pub fn try_map<F, R, To>(self, function: F) -> Pipeline<C::Out, In, To, Error>
     where
         F: Fn(Out) -> R,
@@ -306,6 +321,7 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     /// How failures are tried again: on a node in place of the runner's policy, on a chain around the chain.
     ///
     /// A retry around a chain runs what is not done yet; what is checkpointed stays done. Without a store all of it runs again.
+    #[doc(alias("backoff", "attempts"))]
     pub fn retry(self, policy: PolicyMap) -> Pipeline<C::Retry, In, Out, Error>
     where
         C: Tune,
@@ -319,6 +335,7 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     ///
     /// # Cancel safety
     /// The future of an attempt that ran out of time is dropped before the next attempt starts.
+    #[doc(alias("time_limit"))]
     pub fn timeout(self, limit: Duration) -> Pipeline<C::Timeout, In, Out, Error>
     where
         C: Tune,
@@ -330,6 +347,7 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     ///
     /// # Cancel safety
     /// When the time is over, what is being saved is saved before the rest is dropped; what was checkpointed stays.
+    #[doc(alias("time_limit", "timeout"))]
     pub fn deadline(self, limit: Duration) -> Pipeline<One<Deadline<C::Node>, Nil>, In, Out, Error>
     where
         C: Fold,
@@ -353,6 +371,7 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     ///
     /// # Cancel safety
     /// What was spent in it stays booked, whatever becomes of it.
+    #[doc(alias("limit", "quota"))]
     pub fn budget(self, budget: Budget) -> Pipeline<One<Budgeted<C::Node>, Nil>, In, Out, Error>
     where
         C: Fold<Node: Node>,
@@ -394,6 +413,7 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias("precondition", "validate"))]
     pub fn require<F, V>(self, check: F) -> Pipeline<Required<C, F, V>, In, Out, Error>
     where
         F: Fn(&In) -> V,
@@ -441,6 +461,7 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias("postcondition", "validate", "filter"))]
     pub fn ensure<F, V>(self, check: F) -> Pipeline<Ensured<C, F, V>, In, Out, Error>
     where
         F: Fn(&Out) -> V,
@@ -494,6 +515,7 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     }
 
     /// Closes it, so that a function can return it as `Sealed<impl SendExec<..>>`; see [`SendExec`](crate::SendExec).
+    #[doc(alias("boxed", "opaque"))]
     pub fn seal(self) -> Sealed<C::Node>
     where
         C: Fold<Node: Node>,
@@ -534,6 +556,7 @@ impl<B, R, T, K, In, Out, Error> Pipeline<Step<B, Policy<R, T, K>>, In, Out, Err
     ///
     /// Before branches it is only for a node that yields the same each time: after a crash a branch that was kept is of the
     /// earlier output, and one that was not is given the new one.
+    #[doc(alias("no_checkpoint", "ephemeral"))]
     pub fn skip_checkpoint(self) -> Pipeline<Step<B, Policy<R, T, Skipped>>, In, Out, Error> {
         let Step { id, key, body, policy: Policy { retry, limit, .. } } = self.chain;
         Pipeline::of(Step { id, key, body, policy: Policy { retry, limit, keep: Leaf } })
@@ -541,6 +564,7 @@ impl<B, R, T, K, In, Out, Error> Pipeline<Step<B, Policy<R, T, K>>, In, Out, Err
 
     /// The id that this node had in the first version of the program: its output is kept under that one, so that this version
     /// and those before find each other's checkpoints. Traces and errors show the present id.
+    #[doc(alias("rename"))]
     pub fn was(mut self, id: &'static str) -> Self {
         self.chain.key = id;
         self
@@ -600,6 +624,7 @@ impl<B, P, In, Out, Error> Pipeline<Step<B, P>, In, Out, Error> {
     /// # When it does not compile
     /// A function whose future is not `Send` is refused in the compiler's words at [`build`](crate::Builder::build): *future cannot
     /// be sent between threads safely*, with the value that is held across an await and the line where it is.
+    #[doc(alias("spawn", "parallel"))]
     pub fn spawned<S>(self) -> Pipeline<Step<S::Spawned, P>, In, Out, Error>
     where
         // On a parameter, so that the text of `Spawnable` is what is said.
@@ -615,6 +640,7 @@ impl<N: Settleable, In, Out, Error> Pipeline<One<N, Nil>, In, Out, Error> {
     /// Lets the other branches finish, and be checkpointed, before the failure of one ends all.
     ///
     /// Where several fail, the first is told, but one that no retry can help (terminal, or the store's) before the others.
+    #[doc(alias("join_all", "wait_all"))]
     pub fn settle(self) -> Pipeline<One<N::Settled, Nil>, In, Out, Error> {
         Pipeline::of(One { tree: self.chain.tree.settle(), rest: Nil })
     }

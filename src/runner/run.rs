@@ -34,11 +34,12 @@ use crate::{
 /// `tokio::spawn(async move { runner.run(input).await })` with the runner in an `Arc` or a `static`. Where the compiler answers
 /// *one type is more general than the other*, a node's type has a `'static` in it that an `async` block cannot keep (a
 /// function that returns `Pin<Box<dyn Future>>`, a payload of `&'static str`): spawn from a function that is generic over the
-/// runner, an [`AnyRunner`](crate::AnyRunner), or from an async closure.
+/// runner, an `AnyRunner`, or from an async closure.
 ///
 /// # In a struct
-/// A struct that holds a runner is generic over [`AnyRunner`](crate::AnyRunner), and a function that makes one returns `impl
+/// A struct that holds a runner is generic over `AnyRunner`, and a function that makes one returns `impl
 /// AnyRunner<In = .., Out = ..>`.
+#[doc(alias("executor", "engine", "workflow"))]
 pub struct Runner<N, E> {
     pub(crate) node: Sealed<N>,
     pub(crate) env: E,
@@ -123,6 +124,7 @@ where
     ///
     /// # Cancel safety
     /// As [`run`](Self::run).
+    #[doc(alias("idempotent", "start"))]
     pub fn run_as(&self, id: impl Into<RunId>, input: N::In) -> Run<'_, N, E>
     where
         E: Reporting,
@@ -137,6 +139,7 @@ where
     ///
     /// # Cancel safety
     /// As [`run`](Self::run).
+    #[doc(alias("recover", "restart"))]
     pub fn resume(&self, id: impl Into<RunId>) -> Run<'_, N, E>
     where
         E: Resumable,
@@ -209,6 +212,7 @@ impl<N, E> Runner<N, E> {
     ///
     /// # Cancel safety
     /// Dropped half-way, all of the run is forgotten or nothing.
+    #[doc(alias("delete", "remove"))]
     pub async fn forget(&self, id: impl Into<RunId>) -> Result<bool, StoreError>
     where
         E: Resumable,

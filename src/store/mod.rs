@@ -134,6 +134,7 @@ pub enum Access {
 /// A store whose driver offers only `async fn` hands the work to a task and waits for its answer, or boxes the future:
 /// the associated types take either. Without a heap, it holds one pinned future that does all the work, and whoever waits
 /// polls that: `FlashStore` does.
+#[doc(alias("checkpointer", "persistence", "database"))]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a store",
     label = "keeps no checkpoints",

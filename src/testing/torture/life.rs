@@ -66,6 +66,9 @@ impl<S: Store> Life<S> {
     }
 
     /// Runs it, from its start or from where an earlier life left it: `run_as`, `resume` or `resume_from`.
+    ///
+    /// # Cancel safety
+    /// As that of a [run](Runner::run). To drop it half-way is one of the things that the kit does.
     pub async fn run<N, E>(&self, runner: &Runner<N, E>, input: N::In) -> End
     where
         N: Exec<E>,
