@@ -75,9 +75,9 @@ pub(crate) enum Command {
         /// A JSON object for each change, on a line of its own.
         #[arg(long)]
         json: bool,
-        /// How often to look, in milliseconds.
-        #[arg(long, value_name = "MS", default_value = "250", value_parser = every)]
-        every: Duration,
+        /// How often to look, in milliseconds: 250 for a file, 1000 for a server, which reads the whole run each time.
+        #[arg(long, value_name = "MS", value_parser = every)]
+        every: Option<Duration>,
     },
     /// One run with the bytes of all that it keeps, as JSON: for a report of a bug.
     ///

@@ -59,7 +59,9 @@ async fn carry_out(command: Command) -> Result<(), Trouble> {
                 false if io::stdout().is_terminal() => Form::Picture,
                 false => Form::Lines,
             };
-            follow(&mut Source::open(&at)?, &run, every, form, &mut out).await?;
+            let mut source = Source::open(&at)?;
+            let every = every.unwrap_or_else(|| source.every());
+            follow(&mut source, &run, every, form, &mut out).await?;
         }
         Command::Export { at, run, .. } => {
             let view = Source::open(&at)?.find(&run, true).await?.ok_or_else(|| Trouble::unknown(&run))?;

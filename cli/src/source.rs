@@ -49,6 +49,14 @@ impl Source {
         matches!(self.store, Kind::Server(_))
     }
 
+    /// How often a look does no harm.
+    pub(crate) const fn every(&self) -> Duration {
+        match self.store {
+            Kind::File { .. } => Duration::from_millis(250),
+            Kind::Server(_) => Duration::from_secs(1),
+        }
+    }
+
     /// Hands over all runs, some at a time.
     pub(crate) async fn each(
         &mut self,

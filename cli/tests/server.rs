@@ -42,6 +42,23 @@ fn runs_are_listed_and_shown() {
     server.ask::<()>(&["SET", "stroma:{text}", "x"]);
     server.ask::<()>(&["HSET", "stroma:{later}", "@format", "9"]);
     server.ask::<()>(&["HSET", "stroma:{two\nlines}", "@format", "1"]);
+    server.ask::<()>(&[
+        "HSET",
+        "stroma:{odd}",
+        "@format",
+        "1",
+        "@log",
+        "x",
+        "@until",
+        "?",
+        "@holder",
+        "x",
+        "@begun",
+        "?",
+    ]);
+    server.ask::<()>(&["SET", "stroma:{odd}:x", "no log"]);
+    server.ask::<()>(&["HSET", "stroma:{torn}", "@format", "1", "@log", "x"]);
+    server.ask::<()>(&["RPUSH", "stroma:{torn}:x", "stroma 1", "no number", "", ""]);
     let lives: Vec<i64> = vec![server.ask(&["PTTL", "stroma:{done}"]), server.ask(&["PTTL", "stroma:{stopped}"])];
 
     let url = server.url();
@@ -68,7 +85,11 @@ fn runs_are_listed_and_shown() {
     assert_eq!(exported["slots"][0]["kind"], "input");
     let foreign = stroma(["show", &url, "later"]);
     assert_eq!((foreign.code, foreign.err.contains("format 9")), (1, true), "{foreign:?}");
-    assert_eq!(stroma(["show", &url, "nobody"]).code, 3);
+    let torn = stroma(["show", &url, "torn"]);
+    assert_eq!((torn.code, torn.err.contains("no store wrote")), (1, true), "{torn:?}");
+    for none in ["nobody", "odd"] {
+        assert_eq!(stroma(["show", &url, none]).code, 3, "{none}");
+    }
 
     // Nobody's life was made longer by it, and the server was never asked for all keys at once.
     let after: Vec<i64> = vec![server.ask(&["PTTL", "stroma:{done}"]), server.ask(&["PTTL", "stroma:{stopped}"])];

@@ -105,7 +105,7 @@ pub(super) fn looked(run: RunId, values: bool, value: Value) -> Result<Option<Ru
             _ => return Err(odd()),
         }
     }
-    let mut view = script::looked(run, holding, found, values).ok_or_else(odd)?;
+    let mut view = script::looked(run, holding, found, values).ok_or_else(damaged)?;
     (view.age, view.ledger) = (age, ledger);
     view.idle = idle.filter(|_| holding == Holding::Free);
     Ok(Some(view).filter(|view| !view.slots.is_empty() || matches!(holding, Holding::Held { .. })))
@@ -148,6 +148,11 @@ fn foreign(format: Option<Value>) -> StoreError {
             error::of(StoreErrorKind::Foreign, "another program has a hash under the run's key: choose another prefix")
         }
     }
+}
+
+#[cold]
+fn damaged() -> StoreError {
+    error::of(StoreErrorKind::Foreign, "the log of the run has something in it that no store wrote")
 }
 
 #[cold]

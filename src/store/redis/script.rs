@@ -206,9 +206,13 @@ local about = redis.call('HMGET', KEYS[1], '@format', '@holder', '@until', '@log
 if about[1] ~= ARGV[1] then return {'foreign', about[1] or ''} end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local function ago(millis) return millis and math.max(now - tonumber(millis), 0) or -1 end
+local function ago(millis)
+  local since = tonumber(millis or '')
+  return since and math.max(now - since, 0) or -1
+end
 local items = {}
-if about[4] then items = redis.call('LRANGE', KEYS[1] .. ':' .. about[4], 0, -1) end
+local log = KEYS[1] .. ':' .. (about[4] or '')
+if redis.call('TYPE', log).ok == 'list' then items = redis.call('LRANGE', log, 0, -1) end
 local order, ledger, writes = -1, '', {}
 for at = 2, #items - 2, 3 do
   local number, what = string.match(items[at], '^(%d+) (%a+)')
@@ -220,7 +224,7 @@ for at = 2, #items - 2, 3 do
   number = tonumber(number or 0)
   if items[at + 1] ~= '' and number > order then order, ledger = number, items[at + 1] end
 end
-local held = about[2] and math.max(tonumber(about[3] or 0) - now, 0) or -1
+local held = about[2] and math.max((tonumber(about[3] or '') or 0) - now, 0) or -1
 return {'run', held, ago(about[5]), ago(about[6]), ledger, writes}";
 
 /// What matches the keys of all runs, and of nothing else of ours.
