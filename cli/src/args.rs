@@ -41,7 +41,7 @@ pub(crate) struct At {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// All runs, a line for each.
+    /// All runs, a line for each: of a file in the order of their ids, of a server in no order.
     List {
         #[command(flatten)]
         at: At,
