@@ -253,6 +253,41 @@ pub(crate) fn fingerprint(shown: &impl Shown) -> NonZeroU64 {
     NonZeroU64::new(hash.0).unwrap_or(NonZeroU64::MIN)
 }
 
+/// The nodes as a store is told of them: a line for each, with the id that its output is kept under.
+pub(crate) struct Outline<'a, S>(pub(crate) &'a S);
+
+impl<S: Shown> fmt::Display for Outline<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        struct Lines<'l, 'f>(&'l mut fmt::Formatter<'f>, fmt::Result);
+        impl Lines<'_, '_> {
+            fn line(&mut self, mark: &str, id: &str) {
+                let Self(to, result) = self;
+                *result = result.and_then(|()| writeln!(to, "{mark}{id}"));
+            }
+        }
+        impl Walk for Lines<'_, '_> {
+            fn node(&mut self, node: NodeInfo) {
+                self.line(if node.checkpointed { "=" } else { "-" }, node.stored_as());
+            }
+
+            fn fork(&mut self) {
+                self.line("(", "");
+            }
+
+            fn branch(&mut self) {
+                self.line("|", "");
+            }
+
+            fn join(&mut self) {
+                self.line(")", "");
+            }
+        }
+        let mut lines = Lines(f, Ok(()));
+        self.0.show(&mut lines);
+        lines.1
+    }
+}
+
 /// Marks the nodes whose outputs depend on one node: itself and all that comes after it, but not a branch beside it.
 ///
 /// Calls `mark` with each; whether the node was found at all is returned.

@@ -6,7 +6,7 @@ use super::{caps::Caps, run::Runner};
 use crate::{
     budget::{Accounts, AccountsError, Budget, EmptyBudget, INNER_BUDGETS_MAX, ModelName, Pricing},
     clock::Now,
-    describe::{Description, fingerprint},
+    describe::{Description, Outline, fingerprint},
     exec::{Env, Exec, Full, Layer, Node, NodeInfo, Walk},
     failure::FirstOf,
     into_node::{Itself, Piece},
@@ -362,6 +362,7 @@ where
             return Err(BuildError::NoClock);
         }
         let shape = fingerprint(&node);
+        env.store().introduce(shape.get(), Outline(&node));
         Ok(Runner { node, env, shape })
     }
 }

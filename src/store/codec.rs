@@ -263,6 +263,31 @@ pub(crate) fn decode_input<T: Payload>(bytes: &[u8]) -> Result<T, CheckpointErro
     inner().map_err(|fault| CheckpointError { node: None, fault })
 }
 
+/// The schema that these bytes were written with, as far as they go.
+#[cfg(any(feature = "redb", feature = "redis"))]
+pub(super) fn schema_of(head: &[u8]) -> Option<u64> {
+    let (version, rest) = head.split_first()?;
+    let schema = rest.first_chunk().filter(|_| *version == FORMAT_VERSION)?;
+    Some(u64::from_le_bytes(*schema))
+}
+
+/// The shape that these bytes of an input were written for.
+#[cfg(any(feature = "redb", feature = "redis"))]
+pub(super) fn shape_of(head: &[u8]) -> Option<u64> {
+    schema_of(head)?;
+    input_fingerprint(head).ok()
+}
+
+/// How much of a checkpoint tells its schema and its shape.
+#[cfg(any(feature = "redb", feature = "redis"))]
+pub(super) const HEAD: usize = VERSION_AND_SCHEMA + SHAPE;
+
+/// Whether the checksum is that of the bytes before it, whatever type they are of.
+#[cfg(any(feature = "redb", feature = "redis"))]
+pub(super) fn is_intact(bytes: &[u8]) -> bool {
+    bytes.split_last_chunk().is_some_and(|(body, crc)| CHECKSUM.checksum(body) == u32::from_le_bytes(*crc))
+}
+
 /// The shape that a stored input was written for.
 #[inline]
 pub(crate) fn input_fingerprint(bytes: &[u8]) -> Result<u64, CheckpointError> {

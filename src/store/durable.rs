@@ -78,6 +78,11 @@ pub trait Durability {
     /// As [`Store::slots_per_run`].
     fn slots_per_run(&self) -> Option<usize>;
 
+    /// As [`Store::introduce`].
+    fn introduce(&self, shape: u64, outline: impl core::fmt::Display) {
+        let _ = (shape, outline);
+    }
+
     /// As [`Store::open`].
     fn open<'a>(
         &'a self,
@@ -658,6 +663,10 @@ impl<S: Store> Durability for Durable<S> {
 
     fn slots_per_run(&self) -> Option<usize> {
         self.0.slots_per_run()
+    }
+
+    fn introduce(&self, shape: u64, outline: impl core::fmt::Display) {
+        self.0.introduce(shape, outline);
     }
 
     #[inline]

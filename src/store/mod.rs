@@ -6,6 +6,8 @@ mod durable;
 mod flash;
 #[cfg(feature = "alloc")]
 mod heap;
+#[cfg(any(feature = "redb", feature = "redis"))]
+pub mod inspect;
 mod memory;
 #[cfg(feature = "redis")]
 mod owned;
@@ -38,9 +40,9 @@ pub use flash::{
 pub use heap::{HeapSession, HeapStore};
 pub use memory::{MemorySession, MemoryStore};
 #[cfg(feature = "redb")]
-pub use redb::{Forgetting, Opening, Reading, RedbSession, RedbStore, Writing};
+pub use redb::{Forgetting, Opening, Reading, RedbRuns, RedbSession, RedbStore, RedbView, Writing};
 #[cfg(feature = "redis")]
-pub use redis::{RedisForgetting, RedisOpening, RedisReading, RedisSession, RedisStore, RedisWriting};
+pub use redis::{RedisForgetting, RedisOpening, RedisReading, RedisRuns, RedisSession, RedisStore, RedisWriting};
 
 use crate::{
     budget,
@@ -162,6 +164,14 @@ pub trait Store {
         None
     }
 
+    /// Says which nodes the pipeline of a runner has: once, when the runner is made, before it runs anything. A store may keep it
+    /// for those who look at its runs from outside; most do nothing, and nothing ever depends on it.
+    ///
+    /// `shape` is the fingerprint that the input of a run is stored with, and `outline` is what `inspect::Outline::parse` reads.
+    fn introduce(&self, shape: u64, outline: impl core::fmt::Display) {
+        let _ = (shape, outline);
+    }
+
     /// Takes hold of a run and reads which slots it has.
     ///
     /// # Errors
@@ -209,6 +219,10 @@ impl<S: Store> Store for &S {
 
     fn slots_per_run(&self) -> Option<usize> {
         S::slots_per_run(self)
+    }
+
+    fn introduce(&self, shape: u64, outline: impl core::fmt::Display) {
+        S::introduce(self, shape, outline);
     }
 
     #[inline(always)]
@@ -322,6 +336,10 @@ impl<S: Store> Store for alloc::sync::Arc<S> {
 
     fn slots_per_run(&self) -> Option<usize> {
         S::slots_per_run(self)
+    }
+
+    fn introduce(&self, shape: u64, outline: impl core::fmt::Display) {
+        S::introduce(self, shape, outline);
     }
 
     #[inline(always)]

@@ -8,15 +8,18 @@ use alloc::{
     sync::Arc,
     vec::Vec,
 };
-use std::{collections::HashMap, time::Instant};
+use std::{
+    collections::HashMap,
+    time::{Instant, SystemTime, UNIX_EPOCH},
+};
 
 use ::redb::{ReadableTable, Table, WriteTransaction};
 use uuid::Uuid;
 
 use super::{
-    super::{Access, StoreError, StoreErrorKind},
+    super::{Access, StoreError, StoreErrorKind, inspect::Outlines},
     error::{busy, denied, fenced},
-    file::{JOURNALS, NOBODY, RUNS, Record, SLOTS, SlotKey},
+    file::{JOURNALS, NOBODY, PIPELINES, RUNS, Record, SLOTS, SlotKey, TIMES},
     holder::{Holder, Life},
     journal::{self, Line},
     session::{Discard, Hold, Job, Load, Open, OwnedKey, Put, RedbSession},
@@ -47,6 +50,12 @@ impl Claims {
 
 /// One write transaction. `Err` is a failure underneath, which ends the transaction; what is refused is a job's result.
 pub(super) struct Batch<'t> {
+    write: &'t WriteTransaction,
+    /// Opened by whoever needs it: a checkpoint does not.
+    times: Option<Table<'t, &'static str, (u64, u64)>>,
+    /// What the file is to be told of pipelines with the next run that is opened; whether that was done.
+    outlines: &'t Outlines,
+    pub(super) introduced: bool,
     pub(super) runs: Table<'t, &'static str, Record<'static>>,
     pub(super) slots: Table<'t, SlotKey<'static>, &'static [u8]>,
     pub(super) journals: Table<'t, u128, u64>,
@@ -67,9 +76,14 @@ impl<'t> Batch<'t> {
         write: &'t WriteTransaction,
         holder: &'t mut Holder,
         claims: &'t mut Claims,
+        outlines: &'t Outlines,
         now: Instant,
     ) -> Result<Self, ::redb::Error> {
         Ok(Self {
+            write,
+            times: None,
+            outlines,
+            introduced: false,
             runs: write.open_table(RUNS)?,
             slots: write.open_table(SLOTS)?,
             journals: write.open_table(JOURNALS)?,
@@ -92,6 +106,8 @@ impl<'t> Batch<'t> {
             Job::Load(asked) => asked.result = Some(load(&self.runs, &self.slots, self.holder, &asked.work)?),
             Job::Forget(asked) => asked.result = Some(self.forget(&asked.work.run)?),
             Job::Release(hold) => self.release(hold)?,
+            // It is not for a transaction of its own.
+            Job::Introduce(..) => {}
             Job::Lease(term) => term.result = Some(self.holder.set_lease(term.term)),
         }
         Ok(())
@@ -101,7 +117,9 @@ impl<'t> Batch<'t> {
         if let Err(refusal) = self.make_free(&work.run)? {
             return Ok(Err(refusal));
         }
-        let (_, token, ledger) = self.record(&work.run)?.unwrap_or_default();
+        let record = self.record(&work.run)?;
+        let is_new = record.is_none();
+        let (_, token, ledger) = record.unwrap_or_default();
         let slots = self.slots_of(&work.run)?;
         if slots.is_empty() && work.access == Access::Existing {
             // What is left of a holder that died before its first checkpoint is not a run.
@@ -110,6 +128,10 @@ impl<'t> Batch<'t> {
         }
         let token = self.claims.last.max(token).saturating_add(1);
         self.runs.insert(&*work.run, (self.holder.id, token, &*ledger))?;
+        if is_new {
+            self.times()?.insert(&*work.run, (unix_millis(), 0))?;
+        }
+        self.introduce()?;
         self.changed = true;
         self.claims.last = token;
         self.claims.by_run.insert(Arc::clone(&work.run), Claim { token, lost: false });
@@ -259,6 +281,9 @@ impl<'t> Batch<'t> {
         if self.has_slots(&hold.run)? {
             let (_, token, ledger) = self.record(&hold.run)?.unwrap_or_default();
             self.runs.insert(&*hold.run, (NOBODY, token, &*ledger))?;
+            let times = self.times()?;
+            let begun = times.get(&*hold.run)?.map_or(0, |times| times.value().0);
+            times.insert(&*hold.run, (begun, unix_millis()))?;
             self.changed = true;
         } else {
             self.remove_record(&hold.run)?;
@@ -295,7 +320,33 @@ impl<'t> Batch<'t> {
     }
 
     pub(super) fn remove_record(&mut self, run: &str) -> Result<(), ::redb::Error> {
-        self.changed |= self.runs.remove(run)?.is_some();
+        if self.runs.remove(run)?.is_some() {
+            self.times()?.remove(run)?;
+            self.changed = true;
+        }
+        Ok(())
+    }
+
+    fn times(&mut self) -> Result<&mut Table<'t, &'static str, (u64, u64)>, ::redb::Error> {
+        let times = match self.times.take() {
+            Some(times) => times,
+            None => self.write.open_table(TIMES)?,
+        };
+        Ok(self.times.insert(times))
+    }
+
+    /// Keeps what this store was told of pipelines and the file does not know; once it is committed, never again.
+    fn introduce(&mut self) -> Result<(), ::redb::Error> {
+        if self.introduced || self.outlines.is_empty() {
+            return Ok(());
+        }
+        let mut pipelines = self.write.open_table(PIPELINES)?;
+        for (shape, outline) in self.outlines {
+            if pipelines.get(shape)?.is_none_or(|known| known.value() != outline) {
+                pipelines.insert(shape, &**outline)?;
+            }
+        }
+        self.introduced = true;
         Ok(())
     }
 
@@ -352,6 +403,12 @@ pub(super) fn load(
     }
     let found = slots.get(key(&work.hold.run, &work.key))?;
     Ok(found.map(|bytes| bytes.value().to_vec()).ok_or(StoreError::new(StoreErrorKind::Missing)))
+}
+
+/// The time of day, for who looks on; zero stands for none.
+pub(super) fn unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or_default()
 }
 
 pub(super) fn key<'k>(run: &'k str, (node, instance, kind): &'k OwnedKey) -> SlotKey<'k> {

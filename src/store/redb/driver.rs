@@ -11,7 +11,7 @@ use std::{
 use ::redb::{Database, ReadableDatabase};
 
 use super::{
-    super::StoreError,
+    super::{StoreError, inspect::Outlines},
     batch::{Batch, Claims, load},
     error::{denied, failed, foreign, not_opened},
     file::{RUNS, SLOTS, builder, prepare, set_up, sync_folders},
@@ -36,6 +36,8 @@ pub(super) struct Driver {
     /// time there may be room on the disk.
     pub(super) database: Option<Database>,
     pub(super) claims: Claims,
+    /// Pipelines of which the file was not told yet.
+    pub(super) outlines: Outlines,
     /// Runs that were given back, but not in the file.
     pub(super) unreleased: Vec<Hold>,
     pub(super) waiting: Queue,
@@ -63,9 +65,9 @@ impl Driver {
         let write = database.begin_write().map_err(|error| failed(&path, &error.into()))?;
         let changed = set_up(&write, &path)?;
         let mut holder = Holder::new(&path).map_err(|error| denied(&Holder::folder(&path), &error))?;
-        let mut claims = Claims::default();
+        let (mut claims, outlines) = (Claims::default(), Outlines::new());
         let (changed, ended) = {
-            let batch = Batch::new(&write, &mut holder, &mut claims, Instant::now());
+            let batch = Batch::new(&write, &mut holder, &mut claims, &outlines, Instant::now());
             let mut batch = batch.map_err(|error| failed(&path, &error))?;
             batch.sweep().map_err(|error| failed(&path, &error))??;
             (batch.changed || changed, batch.ended)
@@ -79,6 +81,7 @@ impl Driver {
             holder,
             database: Some(database),
             claims,
+            outlines,
             unreleased: Vec::new(),
             waiting: Queue::default(),
             rest: None,
@@ -117,7 +120,12 @@ impl Driver {
     pub(super) fn serve(&mut self, asked: Vec<Job>, now: Instant) {
         let mut due: Vec<Job> = self.unreleased.drain(..).map(Job::Release).collect();
         due.extend(self.waiting.due(now));
-        due.extend(asked);
+        for job in asked {
+            match job {
+                Job::Introduce(shape, outline) => drop(self.outlines.insert(shape, outline)),
+                job => due.push(job),
+            }
+        }
         let mut batch = Vec::with_capacity(due.len());
         for job in due {
             let freed = if let Job::Release(hold) = &job { Some(Arc::clone(&hold.run)) } else { None };
@@ -226,12 +234,12 @@ impl Driver {
         let fence = self.holder.journal.fence_now();
         let raised = self.holder.journal.raised(&fence);
         let write = database.begin_write()?;
-        let mut batch = Batch::new(&write, &mut self.holder, &mut self.claims, now)?;
+        let mut batch = Batch::new(&write, &mut self.holder, &mut self.claims, &self.outlines, now)?;
         batch.catch_up(lines, raised)?;
         for job in jobs {
             batch.apply(job)?;
         }
-        let (changed, ended) = (batch.changed, mem::take(&mut batch.ended));
+        let (changed, introduced, ended) = (batch.changed, batch.introduced, mem::take(&mut batch.ended));
         drop(batch);
         // A commit costs a write to the disk, which for instance a run that is busy is not worth.
         if changed {
@@ -242,6 +250,9 @@ impl Driver {
             write.abort()?;
         }
         self.database = Some(database);
+        if introduced {
+            self.outlines.clear();
+        }
         self.holder.journal.taken_over(&fence);
         self.rest = None;
         ended.into_iter().for_each(|ended| self.holder.bury(ended));

@@ -24,6 +24,12 @@ pub(super) const SLOTS: TableDefinition<'_, SlotKey<'_>, &[u8]> = TableDefinitio
 /// By holder, the last line of its journal that is in the tables.
 pub(super) const JOURNALS: TableDefinition<'_, u128, u64> = TableDefinition::new("stroma.journals");
 
+/// By run, when it was begun and when it was given back last, in milliseconds of the Unix epoch; zero where that is not known. For
+/// who looks on alone: nothing is decided by it.
+pub(super) const TIMES: TableDefinition<'_, &str, (u64, u64)> = TableDefinition::new("stroma.times");
+/// By fingerprint of its shape, the outline of a pipeline. For who looks on alone.
+pub(super) const PIPELINES: TableDefinition<'_, u64, &str> = TableDefinition::new("stroma.pipelines");
+
 /// A run's holder, its fencing token and its ledger.
 pub(super) type Record<'r> = (u128, u64, &'r [u8]);
 /// Run, node, instance and kind. A tuple is compared field by field, so no text can reach into its neighbour's keys.

@@ -1,6 +1,6 @@
 //! The store that a program holds.
 
-use alloc::sync::Arc;
+use alloc::{string::ToString, sync::Arc};
 use core::{fmt, time::Duration};
 use std::{
     path::Path,
@@ -190,6 +190,10 @@ impl Store for RedbStore {
     type Session<'a> = RedbSession;
     type Opening<'a> = Opening;
     type Forgetting<'a> = Forgetting;
+
+    fn introduce(&self, shape: u64, outline: impl fmt::Display) {
+        self.ask(Job::Introduce(shape, outline.to_string()));
+    }
 
     fn open(&self, run: &RunId, access: Access) -> Begun<Result<RedbSession, StoreError>, Opening> {
         let (job, answer) = Asked::new(Open {

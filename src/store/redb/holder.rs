@@ -91,18 +91,8 @@ impl Holder {
 
     /// Those who left files behind, others than this one.
     pub(super) fn others(&self) -> io::Result<BTreeSet<u128>> {
-        let mut others = BTreeSet::new();
-        for entry in fs::read_dir(&self.folder)? {
-            let path = entry?.path();
-            // Of a journal alone there is still something to be had.
-            let name = if path.extension().is_some_and(|kind| kind == "journal") {
-                path.file_stem()
-            } else {
-                path.file_name()
-            };
-            let id = name.and_then(|name| name.to_str()).and_then(|name| Uuid::try_parse(name).ok());
-            others.extend(id.map(|id| id.as_u128()).filter(|id| *id != self.id));
-        }
+        let mut others = all(&self.folder)?;
+        others.remove(&self.id);
         Ok(others)
     }
 
@@ -159,8 +149,22 @@ impl Drop for Holder {
     }
 }
 
-/// Whether a holder's process is there.
-fn is_there(folder: &Path, holder: Uuid) -> io::Result<bool> {
+/// All who left files in the folder.
+pub(super) fn all(folder: &Path) -> io::Result<BTreeSet<u128>> {
+    let mut all = BTreeSet::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        // Of a journal alone there is still something to be had.
+        let name =
+            if path.extension().is_some_and(|kind| kind == "journal") { path.file_stem() } else { path.file_name() };
+        let id = name.and_then(|name| name.to_str()).and_then(|name| Uuid::try_parse(name).ok());
+        all.extend(id.map(|id| id.as_u128()));
+    }
+    Ok(all)
+}
+
+/// Whether a holder's process is there. To be called inside a write transaction, as [`Holder::new`] says.
+pub(super) fn is_there(folder: &Path, holder: Uuid) -> io::Result<bool> {
     let file = match OpenOptions::new().read(true).write(true).open(folder.join(holder.to_string())) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),

@@ -5,7 +5,12 @@
 //! stroma.runs      run                         holder, token, ledger
 //! stroma.slots     run, node, instance, kind   bytes
 //! stroma.journals  holder                      the last line of its journal that is in the tables
+//! stroma.times     run                         when it was begun, and given back last
+//! stroma.pipelines shape                       the nodes of the pipeline
 //! ```
+//!
+//! The last two are for who looks on, in `view.rs`, and there only once somebody wrote to them: a program of before them leaves them
+//! as they are.
 //!
 //! A session holds its run by the pair (holder, token) in the run's record. The holder is a store, and it lives for as
 //! long as it has an operating system's lock on `<file>.holders/<holder>`: the kernel releases it with the process,
@@ -31,8 +36,10 @@ mod session;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 mod tests;
+mod view;
 mod waiting;
 
 pub use answer::{Forgetting, Reading, Writing};
 pub use handle::RedbStore;
 pub use session::{Opening, RedbSession};
+pub use view::{RedbRuns, RedbView};

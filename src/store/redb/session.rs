@@ -4,6 +4,7 @@ use alloc::{
     borrow::Cow,
     boxed::Box,
     collections::{BTreeMap, BTreeSet},
+    string::String,
     sync::Arc,
     vec,
     vec::Vec,
@@ -224,6 +225,8 @@ pub(super) enum Job {
     Forget(Asked<Forget, bool>),
     Release(Hold),
     Lease(Term),
+    /// The outline of a pipeline, for who looks on; nobody waits.
+    Introduce(u64, String),
 }
 
 impl Job {
@@ -278,7 +281,7 @@ impl Job {
             }
             Self::Lease(term) => term.end(failed),
             Self::Release(hold) if failed.is_some() => unreleased.push(hold),
-            Self::Release(_) => {}
+            Self::Release(_) | Self::Introduce(..) => {}
         }
     }
 }

@@ -6,7 +6,14 @@ use core::time::Duration;
 use ::redis::Value;
 
 use super::{error, script, settings::Settings};
-use crate::store::{StoreError, StoreErrorKind, owned::Present};
+use crate::{
+    run::RunId,
+    store::{
+        StoreError, StoreErrorKind,
+        inspect::{Holding, RunView},
+        owned::Present,
+    },
+};
 
 /// What opening a run came to.
 pub(super) enum Answered {
@@ -52,6 +59,58 @@ impl Forgotten {
     }
 }
 
+/// Some of the runs that there are, and where to go on; from zero on, there are no more.
+pub(super) fn scanned(value: Value, settings: &Settings) -> Result<(u64, Vec<RunId>), StoreError> {
+    let Value::Array(parts) = value else { return Err(odd()) };
+    let mut parts = parts.into_iter();
+    let cursor = text(parts.next()).and_then(|cursor| cursor.parse().ok());
+    let (Some(cursor), Some(Value::Array(keys))) = (cursor, parts.next()) else { return Err(odd()) };
+    let runs = keys.iter().filter_map(|key| match key {
+        Value::BulkString(key) => script::run_of(&settings.prefix, key),
+        _ => None,
+    });
+    Ok((cursor, runs.collect()))
+}
+
+/// What a look at a run showed. What is no run, or one of which nothing was saved and that nobody has, is none.
+pub(super) fn looked(run: RunId, values: bool, value: Value) -> Result<Option<RunView>, StoreError> {
+    let Value::Array(parts) = value else { return Err(odd()) };
+    let mut parts = parts.into_iter();
+    match text(parts.next()).as_deref() {
+        Some("unknown") => return Ok(None),
+        Some("foreign") => return Err(foreign(parts.next())),
+        Some("run") => {}
+        _ => return Err(odd()),
+    }
+    let mut time = || match parts.next() {
+        Some(Value::Int(millis)) => Ok(u64::try_from(millis).ok().map(Duration::from_millis)),
+        _ => Err(odd()),
+    };
+    let (until, age, idle) = (time()?, time()?, time()?);
+    let (Some(Value::BulkString(ledger)), Some(Value::Array(writes))) = (parts.next(), parts.next()) else {
+        return Err(odd());
+    };
+    let holding = match until {
+        None => Holding::Free,
+        Some(Duration::ZERO) => Holding::Abandoned,
+        until => Holding::Held { until },
+    };
+    let mut found = Vec::with_capacity(writes.len() / 3);
+    let mut writes = writes.into_iter();
+    while let (Some(head), Some(len), Some(rest)) = (writes.next(), writes.next(), writes.next()) {
+        match (head, len, rest) {
+            (Value::BulkString(head), Value::Int(len), Value::BulkString(rest)) => {
+                found.push((head, usize::try_from(len).unwrap_or_default(), rest));
+            }
+            _ => return Err(odd()),
+        }
+    }
+    let mut view = script::looked(run, holding, found, values).ok_or_else(damaged)?;
+    (view.age, view.ledger) = (age, ledger);
+    view.idle = idle.filter(|_| holding == Holding::Free);
+    Ok(Some(view).filter(|view| !view.slots.is_empty() || matches!(holding, Holding::Held { .. })))
+}
+
 /// Why the log of a session is no more, from who holds the run now.
 #[cold]
 pub(super) fn why_lost(holder: &Value, token: &str) -> StoreError {
@@ -89,6 +148,11 @@ fn foreign(format: Option<Value>) -> StoreError {
             error::of(StoreErrorKind::Foreign, "another program has a hash under the run's key: choose another prefix")
         }
     }
+}
+
+#[cold]
+fn damaged() -> StoreError {
+    error::of(StoreErrorKind::Foreign, "the log of the run has something in it that no store wrote")
 }
 
 #[cold]

@@ -34,7 +34,7 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    answer::{Answered, Forgotten, odd, unknown, why_lost},
+    answer::{Answered, Forgotten, looked, odd, scanned, unknown, why_lost},
     bell::Bell,
     error::{self, Trouble},
     line::{ClientName, Line, dial, say},
@@ -49,6 +49,8 @@ use crate::store::{Access, StoreError, StoreErrorKind};
 const BATCH: usize = 256;
 const BATCH_BYTES: usize = 1 << 20;
 const BATCHES: usize = 4;
+/// About how many keys a server looks at for one step of a list of runs, before it serves others.
+const SCAN: u32 = 500;
 /// How soon to try again: at first, and at most.
 const AGAIN: Duration = Duration::from_millis(10);
 const AGAIN_MAX: Duration = Duration::from_secs(1);
@@ -468,6 +470,9 @@ impl Driver {
                 for part in record.parts() {
                     command.arg(part);
                 }
+                if let Some((head, outline)) = record.about() {
+                    command.arg(head).arg("").arg(outline);
+                }
                 command
             }
             Work::Load { hold, at: Some(at), .. } => {
@@ -498,6 +503,17 @@ impl Driver {
                 } else {
                     command.arg("");
                 }
+                command
+            }
+            Work::Scan { cursor, .. } => {
+                let mut command = ::redis::cmd("SCAN");
+                command.arg(*cursor).arg("MATCH").arg(script::pattern(&settings.prefix)).arg("COUNT").arg(SCAN);
+                command
+            }
+            Work::Look { run, values, .. } => {
+                let key = run.with_str(|id| script::key(&settings.prefix, id));
+                let mut command = ::redis::cmd("EVAL");
+                command.arg(script::LOOK).arg(1).arg(key).arg(script::FORMAT).arg(u8::from(*values));
                 command
             }
             Work::Reach { .. } | Work::Flush { .. } => ::redis::cmd("PING"),
@@ -689,6 +705,8 @@ impl Driver {
                 let _ = answer.send(Ok(()));
             }
             Work::Flush { .. } => {}
+            Work::Scan { answer, .. } => drop(answer.send(scanned(value, &self.settings))),
+            Work::Look { run, values, answer } => drop(answer.send(looked(run, values, value))),
             Work::Open { .. } => self.opened(job, value, now),
             Work::Forget { .. } => self.forgotten(job, value, now),
         }
@@ -713,7 +731,9 @@ impl Driver {
                 // Where nobody waits any more nobody may be left who could ask for something, either.
                 let Some(jobs) = self.jobs.upgrade() else { return self.give_back(job.number, hold, empty, now) };
                 let grip = Grip { jobs: Some(jobs), hold, empty };
-                if let Err(Ok(Opened { grip, .. })) = answer.send(Ok(Opened { grip, present, ledger, order })) {
+                let outlines = Arc::clone(&self.settings.outlines);
+                let opened = Opened { grip, present, ledger, order, outlines };
+                if let Err(Ok(Opened { grip, .. })) = answer.send(Ok(opened)) {
                     self.give_back(job.number, grip.let_go(), empty, now);
                 }
             }

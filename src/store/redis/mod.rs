@@ -21,6 +21,7 @@ mod work;
 use alloc::{
     string::{String, ToString},
     sync::Arc,
+    vec::Vec,
 };
 use core::{fmt, time::Duration};
 use std::sync::{Mutex, PoisonError};
@@ -42,7 +43,7 @@ use self::{
     settings::Settings,
     work::{Asking, Work},
 };
-use super::{Access, Begun, Store, StoreError, StoreErrorKind};
+use super::{Access, Begun, Store, StoreError, StoreErrorKind, inspect::RunView};
 use crate::run::RunId;
 
 /// How long a session holds its run without renewing that, unless it is said.
@@ -143,6 +144,7 @@ impl RedisStore {
             wait_for: Duration::ZERO,
             patience: PATIENCE,
             prefix: PREFIX.to_string(),
+            outlines: Arc::default(),
             #[cfg(feature = "redis-tls")]
             trust: tls::Trust::default(),
         }))
@@ -230,6 +232,54 @@ impl RedisStore {
         }
     }
 
+    /// The runs that there are, as the server comes across them: some at a time, in no order, and now and then one twice. The server
+    /// serves others in between, and no run is taken or kept alive by it.
+    ///
+    /// ```no_run
+    /// # async fn f(store: stroma::store::RedisStore) -> Result<(), stroma::store::StoreError> {
+    /// let mut runs = store.runs();
+    /// while let Some(page) = runs.next_page().await? {
+    ///     for run in page {
+    ///         println!("{}: {:?}", run.run, run.holding);
+    ///     }
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub const fn runs(&self) -> RedisRuns<'_> {
+        RedisRuns { store: self, cursor: Some(0) }
+    }
+
+    /// What is known of a run without the types of what it keeps, and without the bytes; `None` where there is no such run. It is
+    /// neither taken nor kept alive by that, and a server that is away is not waited for.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreErrorKind::Unavailable), [`Denied`](StoreErrorKind::Denied), or [`Foreign`](StoreErrorKind::Foreign)
+    /// where something else has the run's key.
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn look(&self, run: &RunId) -> Result<Option<RunView>, StoreError> {
+        self.see(run, false).await
+    }
+
+    /// The same with the bytes of its values, all of one moment.
+    ///
+    /// # Errors
+    /// As [`look`](Self::look).
+    ///
+    /// # Cancel safety
+    /// It may be dropped at any time.
+    pub async fn export(&self, run: &RunId) -> Result<Option<RunView>, StoreError> {
+        self.see(run, true).await
+    }
+
+    async fn see(&self, run: &RunId, values: bool) -> Result<Option<RunView>, StoreError> {
+        let (answer, looked) = oneshot::channel();
+        self.ask(Work::Look { run: *run, values, answer });
+        looked.await.unwrap_or_else(|_| Err(ended()))
+    }
+
     /// Hands `work` to the task, which is made where there is none. Without a runtime it is dropped, and with it its answer.
     /// What it yields keeps the task at it.
     fn ask(&self, mut work: Work) -> Asking {
@@ -272,6 +322,11 @@ impl Store for RedisStore {
     type Opening<'a> = RedisOpening;
     type Forgetting<'a> = RedisForgetting;
 
+    fn introduce(&self, shape: u64, outline: impl fmt::Display) {
+        let mut outlines = self.settings.outlines.lock().unwrap_or_else(PoisonError::into_inner);
+        outlines.insert(shape, outline.to_string());
+    }
+
     fn open(&self, run: &RunId, access: Access) -> Begun<Result<RedisSession, StoreError>, RedisOpening> {
         let (answer, opening) = oneshot::channel();
         let asking = self.ask(Work::Open { run: self.key(run), access, answer });
@@ -282,6 +337,45 @@ impl Store for RedisStore {
         let (answer, forgetting) = oneshot::channel();
         let asking = self.ask(Work::Forget { run: self.key(run), answer });
         Begun::Pending(RedisForgetting(forgetting, asking))
+    }
+}
+
+/// The runs of a [`RedisStore`], some hundred at a time.
+#[derive(Debug)]
+pub struct RedisRuns<'s> {
+    store: &'s RedisStore,
+    cursor: Option<u64>,
+}
+
+impl RedisRuns<'_> {
+    /// The next of them, `None` at the end. A page may be empty before that. What has a run's key and is none is left out.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreErrorKind::Unavailable) or [`Denied`](StoreErrorKind::Denied).
+    ///
+    /// # Cancel safety
+    /// Dropped half-way, the page is read anew with the next call.
+    pub async fn next_page(&mut self) -> Result<Option<Vec<RunView>>, StoreError> {
+        let Some(cursor) = self.cursor else { return Ok(None) };
+        let (answer, scanned) = oneshot::channel();
+        self.store.ask(Work::Scan { cursor, answer });
+        let (next, runs) = scanned.await.unwrap_or_else(|_| Err(ended()))?;
+        let mut looks = Vec::with_capacity(runs.len());
+        for run in runs {
+            let (answer, looked) = oneshot::channel();
+            self.store.ask(Work::Look { run, values: false, answer });
+            looks.push(looked);
+        }
+        let mut page = Vec::with_capacity(looks.len());
+        for looked in looks {
+            match looked.await.unwrap_or_else(|_| Err(ended())) {
+                Ok(run) => page.extend(run),
+                Err(error) if error.kind() == StoreErrorKind::Foreign => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.cursor = Some(next).filter(|next| *next != 0);
+        Ok(Some(page))
     }
 }
 

@@ -6,10 +6,12 @@
 //!   @holder                   the token of the session that holds the run; absent where nobody does
 //!   @until                    when its lease ends, in milliseconds of the server's clock
 //!   @log                      the token that the log's key ends in
+//!   @begun, @left             when the run was begun and given back last, by the server's clock: for who looks on
 //! <prefix>:{<run>}:<token>    a list: what was written, three elements at a time after the first, which says what it is
 //!   <order> put <slot>        a checkpoint; its ledger, or nothing; its bytes
 //!   <order> spent             nothing but a ledger
 //!   <order> discard           the slots that are no more, each after its length
+//!   <order> about             the nodes of its pipeline, for who looks on
 //! ```
 //!
 //! The holder's token is in the log's key, and `RPUSHX` appends only to what is there. So a write asks whether its session still
@@ -20,8 +22,14 @@
 use alloc::{borrow::ToOwned, collections::BTreeMap, format, string::String, vec::Vec};
 
 use crate::{
+    run::RunId,
     slot::{Slot, SlotKind},
-    store::{Encode, EncodeError, StoreError, StoreErrorKind, owned::Present},
+    store::{
+        Encode, EncodeError, StoreError, StoreErrorKind,
+        codec::{HEAD, shape_of},
+        inspect::{Holding, Outline, Outlines, RunView, SlotView},
+        owned::Present,
+    },
 };
 
 /// The version of the keys; another one is refused.
@@ -51,7 +59,7 @@ pub(super) const SCRIPTS: [&str; 5] = [OPEN, FIND, RENEW, RELEASE, FORGET];
 /// only what counts is kept.
 const OPEN: &str = r"
 local function shortened(items)
-  local writes, live, slots, order, ledger = {}, {}, 0, 0, ''
+  local writes, live, slots, order, ledger, told = {}, {}, 0, 0, '', nil
   for at = 2, #items, 3 do writes[#writes + 1] = {tonumber(string.match(items[at], '^%d+') or 0), at} end
   table.sort(writes, function(one, other) return one[1] < other[1] end)
   for _, write in ipairs(writes) do
@@ -67,6 +75,8 @@ local function shortened(items)
         rest = string.sub(rest, from + len)
         len, from = string.match(rest, '^(%d+):()')
       end
+    elseif what == 'about' then
+      told = at
     elseif what ~= 'spent' then
       return nil
     end
@@ -76,6 +86,7 @@ local function shortened(items)
   for _ in pairs(live) do slots = slots + 1 end
   if #items < 6 * slots + 192 then return nil end
   local kept = {items[1], string.format('%.0f spent', order), ledger, ''}
+  if told then live[''] = told end
   for _, at in pairs(live) do
     kept[#kept + 1] = items[at]
     kept[#kept + 1] = ''
@@ -102,6 +113,7 @@ end
 redis.call('HSET', KEYS[1], '@format', ARGV[5], '@holder', ARGV[1],
   '@until', string.format('%.0f', now + ARGV[2]), '@log', ARGV[1])
 if #items == 0 then
+  redis.call('HSET', KEYS[1], '@begun', string.format('%.0f', now))
   redis.call('RPUSH', KEYS[2], ARGV[6])
 elseif log ~= KEYS[2] then
   redis.call('RENAME', log, KEYS[2])
@@ -158,7 +170,9 @@ if redis.call('HGET', KEYS[1], '@holder') ~= ARGV[1] then return 0 end
 if ARGV[3] == '1' or redis.call('LLEN', KEYS[2]) < 2 then
   redis.call('UNLINK', KEYS[1], KEYS[2])
 else
+  local time = redis.call('TIME')
   redis.call('HDEL', KEYS[1], '@holder', '@until')
+  redis.call('HSET', KEYS[1], '@left', string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000)))
   redis.call('PEXPIRE', KEYS[1], ARGV[2])
   redis.call('PEXPIRE', KEYS[2], ARGV[2])
 end
@@ -180,6 +194,98 @@ local log = KEYS[1] .. ':' .. (about[4] or '')
 local items = redis.call('LLEN', log)
 redis.call('UNLINK', KEYS[1], log)
 return {'forgotten', items > 1 and 1 or 0}";
+
+/// Keys: the hash. Arguments: format, whether values are wanted whole. It changes nothing. Given with each call, since no store calls
+/// it: who, and until when; how long ago begun and left; the ledger; of each write its head, how long it is, and as much as is
+/// wanted.
+pub(super) const LOOK: &str = r"
+local kind = redis.call('TYPE', KEYS[1]).ok
+if kind == 'none' then return {'unknown'} end
+if kind ~= 'hash' then return {'foreign', ''} end
+local about = redis.call('HMGET', KEYS[1], '@format', '@holder', '@until', '@log', '@begun', '@left')
+if about[1] ~= ARGV[1] then return {'foreign', about[1] or ''} end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local function ago(millis)
+  local since = tonumber(millis or '')
+  return since and math.max(now - since, 0) or -1
+end
+local items = {}
+local log = KEYS[1] .. ':' .. (about[4] or '')
+if redis.call('TYPE', log).ok == 'list' then items = redis.call('LRANGE', log, 0, -1) end
+local order, ledger, writes = -1, '', {}
+for at = 2, #items - 2, 3 do
+  local number, what = string.match(items[at], '^(%d+) (%a+)')
+  local rest = items[at + 2]
+  writes[#writes + 1] = items[at]
+  writes[#writes + 1] = #rest
+  if what == 'put' and ARGV[2] == '0' then rest = string.sub(rest, 1, 17) end
+  writes[#writes + 1] = rest
+  number = tonumber(number or 0)
+  if items[at + 1] ~= '' and number > order then order, ledger = number, items[at + 1] end
+end
+local held = about[2] and math.max((tonumber(about[3] or '') or 0) - now, 0) or -1
+return {'run', held, ago(about[5]), ago(about[6]), ledger, writes}";
+
+/// What matches the keys of all runs, and of nothing else of ours.
+pub(super) fn pattern(prefix: &str) -> String {
+    let mut pattern = String::with_capacity(prefix.len() + 4);
+    for c in prefix.chars() {
+        if matches!(c, '*' | '?' | '[' | ']' | '\\' | '^' | '-') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push_str(":{*}");
+    pattern
+}
+
+/// The run whose hash has this key, where it is one's.
+pub(super) fn run_of(prefix: &str, key: &[u8]) -> Option<RunId> {
+    let id = core::str::from_utf8(key).ok()?.strip_prefix(prefix)?.strip_prefix(":{")?.strip_suffix('}')?;
+    if id.contains(['{', '}']) {
+        return None;
+    }
+    let id = id.replace("%7B", "{").replace("%7D", "}").replace("%25", "%");
+    // Whatever another program's key looks like, it is read as one that we would write, or not at all.
+    RunId::new(&id).ok().filter(|run| run.with_str(|id| self::key(prefix, id)).as_bytes() == key)
+}
+
+/// What is known of a run, from what [`LOOK`] answers about its log.
+pub(super) fn looked(
+    run: RunId,
+    holding: Holding,
+    writes: impl IntoIterator<Item = (Vec<u8>, usize, Vec<u8>)>,
+    values: bool,
+) -> Option<RunView> {
+    let mut ordered = BTreeMap::new();
+    for (head, len, rest) in writes {
+        let head = String::from_utf8(head).ok()?;
+        let (order, what) = head.split_once(' ')?;
+        ordered.insert(order.parse::<u64>().ok()?, (what.to_owned(), len, rest));
+    }
+    let mut view = RunView::new(run, holding);
+    let mut slots = BTreeMap::new();
+    for (what, len, rest) in ordered.into_values() {
+        match what.split_once(' ') {
+            Some(("put", name)) => drop(slots.insert(name.to_owned(), (len, rest))),
+            None if what == "discard" => discarded(&rest)?.into_iter().for_each(|name| drop(slots.remove(name))),
+            None if what == "about" => view.outline = core::str::from_utf8(&rest).ok().and_then(Outline::parse),
+            _ => {}
+        }
+    }
+    let mut sorted = BTreeMap::new();
+    for (name, (len, rest)) in slots {
+        if let Some((node, instance, kind)) = slot_of(&name) {
+            let mut slot = SlotView::new(node.to_owned(), instance, kind, len, &rest);
+            let head = rest.get(..HEAD).unwrap_or(&rest).to_vec();
+            slot.bytes = values.then_some(rest);
+            sorted.insert((node.to_owned(), instance, kind), (slot, head));
+        }
+    }
+    sorted.into_values().for_each(|(slot, head)| view.add(slot, &head));
+    Some(view)
+}
 
 /// The key of a run's hash. Braces make its id the hash tag of a cluster, so braces in the id are escaped, and with them what escapes.
 pub(super) fn key(prefix: &str, run: &str) -> String {
@@ -222,6 +328,8 @@ pub(super) struct Record {
     bytes: Vec<u8>,
     head: usize,
     ledger: usize,
+    /// A write of its own that goes with it: its head, and an outline.
+    about: Option<(String, String)>,
 }
 
 impl Record {
@@ -263,7 +371,7 @@ impl Record {
     fn with_ledger(mut bytes: Vec<u8>, ledger: &[u8]) -> Self {
         let head = bytes.len();
         bytes.extend_from_slice(ledger);
-        Self { head, ledger: bytes.len(), bytes }
+        Self { head, ledger: bytes.len(), bytes, about: None }
     }
 
     /// Head, ledger and the rest.
@@ -273,8 +381,20 @@ impl Record {
         [head, ledger, rest]
     }
 
+    /// Adds what is known of the pipeline that this input is for, as the write after it.
+    pub(super) fn tell(&mut self, outlines: &Outlines, order: impl FnOnce() -> u64) {
+        let [_, _, input] = self.parts();
+        if let Some(outline) = shape_of(input).and_then(|shape| outlines.get(&shape)) {
+            self.about = Some((format!("{} about", order()), outline.clone()));
+        }
+    }
+
+    pub(super) const fn about(&self) -> Option<&(String, String)> {
+        self.about.as_ref()
+    }
+
     pub(super) fn len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.len() + self.about.as_ref().map_or(0, |(head, outline)| head.len() + outline.len())
     }
 }
 

@@ -9,6 +9,8 @@ use core::{
     task::{Context, Poll},
 };
 
+use std::sync::PoisonError;
+
 use tokio::sync::oneshot;
 
 use super::{
@@ -17,7 +19,7 @@ use super::{
     work::{Asking, Opened, Work},
 };
 use crate::{
-    slot::Slot,
+    slot::{Slot, SlotKind},
     store::{Begun, Encode, Session, StoreError, StoreErrorKind},
 };
 
@@ -36,6 +38,14 @@ impl RedisSession {
     fn next(&mut self) -> u64 {
         self.0.order = self.0.order.saturating_add(1);
         self.0.order
+    }
+
+    /// An input says which pipeline it is for; what is known of that goes with it.
+    fn told(&mut self, mut record: Record) -> Record {
+        let outlines = Arc::clone(&self.0.outlines);
+        let outlines = outlines.lock().unwrap_or_else(PoisonError::into_inner);
+        record.tell(&outlines, || self.next());
+        record
     }
 
     fn write(&self, record: Record) -> RedisWriting {
@@ -78,6 +88,7 @@ impl Session for RedisSession {
         ledger: &[u8],
     ) -> Begun<Result<(), StoreError>, RedisWriting> {
         let record = match Record::put(self.next(), slot, ledger, &value) {
+            Ok(record) if slot.kind == SlotKind::Input => self.told(record),
             Ok(record) => record,
             Err(error) => return Begun::Done(Err(error)),
         };

@@ -5,12 +5,19 @@ use core::{
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
-use std::time::Instant;
+use std::{sync::Mutex, time::Instant};
 
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
 use super::script::{self, Record};
-use crate::store::{Access, StoreError, owned::Present};
+use crate::{
+    run::RunId,
+    store::{
+        Access, StoreError,
+        inspect::{Outlines, RunView},
+        owned::Present,
+    },
+};
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 
@@ -123,6 +130,7 @@ pub(super) struct Opened {
     pub(super) ledger: Box<[u8]>,
     /// The number of the last write.
     pub(super) order: u64,
+    pub(super) outlines: Arc<Mutex<Outlines>>,
 }
 
 /// What is asked of the driver.
@@ -157,6 +165,17 @@ pub(super) enum Work {
     Renew {
         hold: Arc<Hold>,
     },
+    /// Some of the runs that there are, and where to go on.
+    Scan {
+        cursor: u64,
+        answer: Answer<(u64, Vec<RunId>)>,
+    },
+    /// What is known of a run, with all of its values or without.
+    Look {
+        run: RunId,
+        values: bool,
+        answer: Answer<Option<RunView>>,
+    },
     /// Whether the server is there and lets this program in; that is not waited for.
     Reach {
         answer: Answer<()>,
@@ -173,7 +192,12 @@ impl Work {
             Self::Write { hold, .. } | Self::Load { hold, .. } | Self::Release { hold, .. } | Self::Renew { hold } => {
                 Some(hold)
             }
-            Self::Open { .. } | Self::Forget { .. } | Self::Reach { .. } | Self::Flush { .. } => None,
+            Self::Open { .. }
+            | Self::Forget { .. }
+            | Self::Scan { .. }
+            | Self::Look { .. }
+            | Self::Reach { .. }
+            | Self::Flush { .. } => None,
         }
     }
 
@@ -184,6 +208,8 @@ impl Work {
             Self::Forget { answer, .. } => answer.is_closed(),
             Self::Load { answer, .. } => answer.is_closed(),
             Self::Reach { answer } => answer.is_closed(),
+            Self::Scan { answer, .. } => answer.is_closed(),
+            Self::Look { answer, .. } => answer.is_closed(),
             _ => false,
         }
     }
@@ -192,7 +218,7 @@ impl Work {
     pub(super) fn is_hurried(&self) -> bool {
         match self {
             Self::Write { hold, answer, .. } => hold.hurried.load(Ordering::Relaxed) && !answer.is_closed(),
-            Self::Reach { .. } => true,
+            Self::Reach { .. } | Self::Scan { .. } | Self::Look { .. } => true,
             _ => false,
         }
     }
@@ -212,6 +238,8 @@ impl Work {
             Self::Write { answer, .. } | Self::Reach { answer } => drop(answer.send(Err(error))),
             Self::Load { answer, .. } => drop(answer.send(Err(error))),
             Self::Forget { answer, .. } => drop(answer.send(Err(error))),
+            Self::Scan { answer, .. } => drop(answer.send(Err(error))),
+            Self::Look { answer, .. } => drop(answer.send(Err(error))),
             Self::Renew { hold } => hold.renewing.store(false, Ordering::Relaxed),
             Self::Release { .. } | Self::Flush { .. } => {}
         }

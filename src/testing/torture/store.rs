@@ -46,6 +46,10 @@ impl<S: Store> Store for Tortured<S> {
         self.inner.slots_per_run()
     }
 
+    fn introduce(&self, shape: u64, outline: impl fmt::Display) {
+        self.inner.introduce(shape, outline);
+    }
+
     fn open<'a>(&'a self, run: &RunId, access: Access) -> Asked<TorturedSession<'a, S>> {
         let opened = |session: S::Session<'a>| {
             let mut slots = BTreeSet::new();

@@ -6,6 +6,7 @@ mod journals;
 mod leases;
 mod model;
 mod runs;
+mod views;
 
 use alloc::{sync::Arc, task::Wake, vec::Vec};
 use core::{

@@ -26,8 +26,9 @@ use crate::{
     slot::Slot,
     store::{
         Access, Begun, Session, StoreErrorKind,
+        inspect::SlotView,
         redb::{
-            RedbSession, RedbStore,
+            RedbSession, RedbStore, RedbView,
             answer::{Answer, Reading, Writing},
             journal::{beside, raise_fence},
             patience::Wait,
@@ -103,6 +104,8 @@ enum Step {
     End {
         store: usize,
     },
+    /// Somebody looks on, by whom nothing changes.
+    Look,
 }
 
 fn value() -> impl Strategy<Value = Value> {
@@ -142,6 +145,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (store.clone(), 0..RUNS.len()).prop_map(|(store, run)| Step::Take { store, run }),
         3 => kill,
         1 => store.prop_map(|store| Step::End { store }),
+        3 => Just(Step::Look),
     ]
 }
 
@@ -520,6 +524,27 @@ impl World {
         Ok(())
     }
 
+    fn look(&mut self) -> Outcome {
+        if !self.path.exists() {
+            return Ok(());
+        }
+        let mut view = RedbView::open(&self.path).unwrap();
+        for run in 0..RUNS.len() {
+            let seen = view.export(&super::id(RUNS[run])).unwrap();
+            for node in 0..NODES.len() {
+                for instance in 0..3 {
+                    let is_it = |slot: &&SlotView| slot.node == NODES[node] && slot.instance == instance;
+                    let slot = seen.as_ref().and_then(|seen| seen.slots.iter().find(is_it));
+                    let bytes = slot.map(|slot| slot.bytes.as_deref().unwrap());
+                    let found = bytes.map(|bytes| (bytes.first().copied().unwrap_or_default(), bytes.len()));
+                    let maybe = self.runs[run].slot(node, instance);
+                    prop_assert!(maybe.contains(&found), "{} {node} {instance}: {found:?} is not {maybe:?}", RUNS[run]);
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn gone(&mut self, store: usize) {
         self.sessions.retain(|(of, _), _| *of != store);
         for run in 0..RUNS.len() {
@@ -565,6 +590,7 @@ impl World {
                 }
             }
             Step::Kill { store, write } => self.kill(*store, write.as_ref())?,
+            Step::Look => self.look()?,
             Step::End { store } => {
                 if let Some(Hand { driver, jobs, inbox }) = self.stores[*store].take() {
                     for run in 0..RUNS.len() {

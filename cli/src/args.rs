@@ -1,0 +1,122 @@
+//! What can be said on the command line.
+
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use stroma::RunId;
+
+const EXIT: &str = "\
+Exit status:
+  0  it is done
+  1  it failed: the store cannot be read, or cannot be reached
+  2  what was said makes no sense
+  3  there is no such run
+  4  somebody has the run
+
+Where the store is can also be said by STROMA_STORE; then WHERE is left out. A URL with a password is better said like this, since \
+others see the arguments of a program.";
+
+/// Looks into the stores of stroma.
+///
+/// It shows which runs there are, how far each got, what it spent, and who has it. None of this takes a run from whoever executes
+/// it, and it needs none of the types of the programs that do.
+#[derive(Debug, Parser)]
+#[command(name = "stroma", version, after_help = EXIT, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Line {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+pub(crate) struct At {
+    /// The file of a `RedbStore`, or the URL of a Redis server: `redis://host:6379/0`, `rediss://..` with TLS, `unix:///path`.
+    #[arg(value_name = "WHERE", env = "STROMA_STORE", hide_env_values = true)]
+    pub(crate) place: Option<String>,
+    /// What the keys on a server begin with.
+    #[arg(long, value_name = "PREFIX", default_value = "stroma")]
+    pub(crate) prefix: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// All runs, a line for each: of a file in the order of their ids, of a server in no order.
+    List {
+        #[command(flatten)]
+        at: At,
+        /// A JSON object for each run, on a line of its own.
+        #[arg(long)]
+        json: bool,
+        /// Only those in one of these states.
+        #[arg(long, value_name = "STATE", value_delimiter = ',')]
+        state: Vec<crate::state::State>,
+    },
+    /// One run: its nodes, what it keeps of each, what it spent, and who has it.
+    #[command(allow_missing_positional = true)]
+    Show {
+        #[command(flatten)]
+        at: At,
+        /// The run's id.
+        run: RunId,
+        /// As a JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Shows one run as it goes on, until it is finished or forgotten, or until Ctrl-C.
+    ///
+    /// On a terminal the picture is drawn anew; otherwise there is a line for each change.
+    #[command(allow_missing_positional = true)]
+    Follow {
+        #[command(flatten)]
+        at: At,
+        /// The run's id.
+        run: RunId,
+        /// A JSON object for each change, on a line of its own.
+        #[arg(long)]
+        json: bool,
+        /// How often to look, in milliseconds: 250 for a file, 1000 for a server, which reads the whole run each time.
+        #[arg(long, value_name = "MS", value_parser = every)]
+        every: Option<Duration>,
+    },
+    /// One run with the bytes of all that it keeps, as JSON: for a report of a bug.
+    ///
+    /// The values are in hexadecimal, as they are stored: a version, the hash of their type's schema, the value in postcard's form,
+    /// a checksum. Whatever secrets the run has in them are there too.
+    #[command(allow_missing_positional = true)]
+    Export {
+        #[command(flatten)]
+        at: At,
+        /// The run's id.
+        run: RunId,
+        /// It is JSON in any case.
+        #[arg(long, hide = true)]
+        json: bool,
+    },
+    /// Forgets a run and all that it keeps; not one that somebody has.
+    #[command(allow_missing_positional = true)]
+    Forget {
+        #[command(flatten)]
+        at: At,
+        /// The run's id.
+        run: RunId,
+        /// Without asking.
+        #[arg(long, short)]
+        yes: bool,
+        /// As a JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Completions for a shell, to be put where it looks for them.
+    Completions {
+        /// Which shell.
+        shell: Shell,
+    },
+}
+
+fn every(text: &str) -> Result<Duration, String> {
+    match text.parse() {
+        Ok(millis @ 10..=3_600_000) => Ok(Duration::from_millis(millis)),
+        _ => Err("it is a number of milliseconds from 10 to 3600000".to_owned()),
+    }
+}

@@ -1,0 +1,413 @@
+//! A look at the file from outside: nobody is kept from anything by it, and no run changes hands.
+//!
+//! What is saved is in the tables, or in the journal of whoever saved it. The journals are read first: a line that is gone from
+//! there by then was committed before it was written over, so the snapshot that is taken afterwards has it.
+
+use alloc::{
+    borrow::ToOwned,
+    collections::{BTreeMap, BTreeSet},
+    string::String,
+    vec::Vec,
+};
+use core::{fmt, ops::Bound, panic::AssertUnwindSafe, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    panic::catch_unwind,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+use ::redb::{Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, TableError};
+use uuid::Uuid;
+
+#[cfg(doc)]
+use super::super::StoreErrorKind;
+use super::{
+    super::{
+        StoreError,
+        codec::HEAD,
+        inspect::{Holding, Outline, RunView, SlotView},
+    },
+    batch::{first_key, unix_millis},
+    error::{denied, failed, foreign, not_opened, unavailable},
+    file::{FORMAT, FORMAT_KEY, JOURNALS, META, NOBODY, PIPELINES, RUNS, Record, SLOTS, SlotKey, TIMES, builder},
+    holder::{self, Holder},
+    journal::{self, Line},
+    lease::Seen,
+};
+use crate::{run::RunId, slot::SlotKind};
+
+/// How many runs are read at once.
+const PAGE: usize = 256;
+
+/// A look into the file of a [`RedbStore`](super::RedbStore): which runs it has, how far each got, and who has it.
+///
+/// It needs none of the types of what is stored, takes no run, and works beside programs that execute them: what they saved is seen
+/// also where it is still in their journals. Whether a holder lives is asked of its lock, inside a transaction that changes
+/// nothing, so the file has to be writable, and a program that is stopped in the middle of a write is waited for. A file that a
+/// program left open when it was killed is repaired first, as by whoever opens it next.
+///
+/// All that it does waits for the disk.
+///
+/// ```
+/// use stroma::store::{RedbStore, RedbView};
+///
+/// # let folder = std::env::temp_dir().join(format!("stroma-view-{}", std::process::id()));
+/// let store = RedbStore::open(folder.join("runs.redb"))?;
+/// let mut view = RedbView::open(folder.join("runs.redb"))?;
+/// let mut runs = view.runs();
+/// while let Some(page) = runs.next_page()? {
+///     for run in page {
+///         println!("{}: {} values", run.run, run.slots.len());
+///     }
+/// }
+/// # drop((view, store));
+/// # std::fs::remove_dir_all(folder).ok();
+/// # Ok::<(), stroma::store::StoreError>(())
+/// ```
+pub struct RedbView {
+    path: PathBuf,
+    folder: PathBuf,
+    database: Database,
+    seen: Seen,
+}
+
+impl fmt::Debug for RedbView {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbView").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+impl RedbView {
+    /// Opens the file at `path`; where there is none, none is made.
+    ///
+    /// # Errors
+    /// As [`RedbStore::open`](super::RedbStore::open), and [`Foreign`](StoreErrorKind::Foreign) where no store ever wrote to the
+    /// file.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        let path = path.as_ref();
+        // As for a store: the folder beside the file is found by the file's own name, links or not.
+        let path = path.canonicalize().map_err(|error| absent(path, &error))?;
+        if path.is_dir() {
+            return Err(foreign(&path, "is a folder: name a file in it"));
+        }
+        let opened = catch_unwind(|| builder().open(&path)).map_err(|_| damaged(&path))?;
+        let database = opened.map_err(|error| not_opened(&path, &error))?;
+        let view = Self { folder: Holder::folder(&path), path, database, seen: Seen::default() };
+        guarded(&view.path, || view.check_format())?;
+        Ok(view)
+    }
+
+    /// Its runs, in the order of their ids.
+    pub const fn runs(&mut self) -> RedbRuns<'_> {
+        RedbRuns { view: self, after: None, over: false }
+    }
+
+    /// One run, without the bytes of its values; `None` where there is no such run.
+    ///
+    /// # Errors
+    /// [`Unavailable`](StoreErrorKind::Unavailable) where the file is damaged, or as the system has it.
+    pub fn look(&mut self, run: &RunId) -> Result<Option<RunView>, StoreError> {
+        self.one(run, false)
+    }
+
+    /// The same with the bytes of its values, all of one moment.
+    ///
+    /// # Errors
+    /// As [`look`](Self::look).
+    pub fn export(&mut self, run: &RunId) -> Result<Option<RunView>, StoreError> {
+        self.one(run, true)
+    }
+
+    fn one(&mut self, run: &RunId, values: bool) -> Result<Option<RunView>, StoreError> {
+        let scene = self.survey()?;
+        guarded(&self.path, || {
+            let tables = Tables::of(&self.database.begin_read()?)?;
+            run.with_str(|id| match tables.runs.get(id)? {
+                Some(record) => Ok(Ok(scene.view(&tables, run, record.value(), values)?)),
+                None => Ok(Ok(None)),
+            })
+        })
+    }
+
+    fn page(&mut self, after: Option<&str>) -> Result<(Vec<RunView>, Option<String>), StoreError> {
+        let scene = self.survey()?;
+        guarded(&self.path, || {
+            let tables = Tables::of(&self.database.begin_read()?)?;
+            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let (mut page, mut last, mut count) = (Vec::new(), None, 0);
+            for entry in tables.runs.range::<&str>((from, Bound::Unbounded))?.take(PAGE) {
+                let (key, record) = entry?;
+                let id = key.value();
+                if let Ok(run) = RunId::new(id) {
+                    page.extend(scene.view(&tables, &run, record.value(), false)?);
+                }
+                count += 1;
+                last = (count == PAGE).then(|| id.to_owned());
+            }
+            Ok(Ok((page, last)))
+        })
+    }
+
+    fn check_format(&self) -> Result<Result<(), StoreError>, ::redb::Error> {
+        let read = self.database.begin_read()?;
+        let format = match optional(read.open_table(META))? {
+            Some(meta) => meta.get(FORMAT_KEY)?.map(|format| format.value()),
+            None => None,
+        };
+        Ok(match format {
+            None => Err(foreign(&self.path, "has no runs of stroma in it: name another file")),
+            Some(format) if format > FORMAT => Err(foreign(
+                &self.path,
+                format_args!("has format {format}, not {FORMAT}: use the program that wrote it"),
+            )),
+            Some(_) => Ok(()),
+        })
+    }
+
+    /// Reads what is beside the tables.
+    fn survey(&mut self) -> Result<Scene, StoreError> {
+        let holders = match holder::all(&self.folder) {
+            Ok(holders) => holders,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeSet::new(),
+            Err(error) => return Err(denied(&self.folder, &error)),
+        };
+        let mut scene = Scene { folder: self.folder.clone(), lives: HashMap::new(), lines: HashMap::new() };
+        for holder in &holders {
+            let id = Uuid::from_u128(*holder);
+            let bytes = journal::read(&self.folder, id).map_err(|error| denied(&self.folder, &error))?;
+            for (number, body) in journal::frames(&bytes, id) {
+                // A line of a later version says nothing to us.
+                if let Ok(line) = postcard::from_bytes::<Line<'_>>(body) {
+                    let pending = Pending { holder: *holder, number, token: line.token, body: body.to_vec() };
+                    scene.lines.entry(line.run.to_owned()).or_default().push(pending);
+                }
+            }
+        }
+        if !holders.is_empty() {
+            let (folder, seen) = (&self.folder, &mut self.seen);
+            scene.lives = guarded(&self.path, || {
+                let write = self.database.begin_write()?;
+                let lives = lives(folder, seen, &holders);
+                write.abort()?;
+                Ok(lives.map_err(|error| denied(folder, &error)))
+            })?;
+        }
+        Ok(scene)
+    }
+}
+
+/// The runs of a [`RedbView`], some hundred at a time, so that no more of them are in memory.
+pub struct RedbRuns<'v> {
+    view: &'v mut RedbView,
+    after: Option<String>,
+    over: bool,
+}
+
+impl fmt::Debug for RedbRuns<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbRuns").field("after", &self.after).finish_non_exhaustive()
+    }
+}
+
+impl RedbRuns<'_> {
+    /// The next of them, `None` at the end. Each page is of one moment, two of them are not.
+    ///
+    /// # Errors
+    /// As [`RedbView::look`].
+    pub fn next_page(&mut self) -> Result<Option<Vec<RunView>>, StoreError> {
+        if self.over {
+            return Ok(None);
+        }
+        let (page, after) = self.view.page(self.after.as_deref())?;
+        self.over = after.is_none();
+        self.after = after;
+        Ok(Some(page))
+    }
+}
+
+/// What is beside the tables.
+struct Scene {
+    folder: PathBuf,
+    lives: HashMap<u128, Holding>,
+    /// By run, what is in journals.
+    lines: HashMap<String, Vec<Pending>>,
+}
+
+/// A line of a journal.
+struct Pending {
+    holder: u128,
+    number: u64,
+    token: u64,
+    body: Vec<u8>,
+}
+
+/// The tables of one moment. Those that a program of before them never made are absent.
+struct Tables {
+    runs: ReadOnlyTable<&'static str, Record<'static>>,
+    slots: ReadOnlyTable<SlotKey<'static>, &'static [u8]>,
+    journals: Option<ReadOnlyTable<u128, u64>>,
+    times: Option<ReadOnlyTable<&'static str, (u64, u64)>>,
+    pipelines: Option<ReadOnlyTable<u64, &'static str>>,
+}
+
+impl Tables {
+    fn of(read: &ReadTransaction) -> Result<Self, ::redb::Error> {
+        Ok(Self {
+            runs: read.open_table(RUNS)?,
+            slots: read.open_table(SLOTS)?,
+            journals: optional(read.open_table(JOURNALS))?,
+            times: optional(read.open_table(TIMES))?,
+            pipelines: optional(read.open_table(PIPELINES))?,
+        })
+    }
+}
+
+impl Scene {
+    /// `None` for what is left of a holder that died before its first checkpoint: that is no run.
+    fn view(
+        &self,
+        tables: &Tables,
+        run: &RunId,
+        (holder, token, ledger): Record<'_>,
+        values: bool,
+    ) -> Result<Option<RunView>, ::redb::Error> {
+        let mut view = RunView::new(*run, self.life_of(holder));
+        view.ledger = ledger.to_vec();
+        let mut slots = BTreeMap::new();
+        let id = run.with_str(ToOwned::to_owned);
+        for entry in tables.slots.range(first_key(&id)..)? {
+            let (key, bytes) = entry?;
+            let (of, node, instance, kind) = key.value();
+            if of != id {
+                break;
+            }
+            slots.insert((node.to_owned(), instance, kind), Stored::new(bytes.value(), values));
+        }
+        let noted = match &tables.journals {
+            Some(journals) => journals.get(holder)?.map_or(0, |noted| noted.value()),
+            None => 0,
+        };
+        let pending = self.lines.get(&id).map(Vec::as_slice).unwrap_or_default();
+        for line in pending.iter().filter(|line| (line.holder, line.token) == (holder, token) && line.number > noted) {
+            let Ok(line) = postcard::from_bytes::<Line<'_>>(&line.body) else { continue };
+            if let Some((node, instance, kind, bytes)) = line.slot {
+                slots.insert((node.to_owned(), instance, kind), Stored::new(bytes, values));
+            }
+            if !line.ledger.is_empty() {
+                view.ledger = line.ledger.to_vec();
+            }
+        }
+        for ((node, instance, kind), stored) in slots {
+            // A kind of a later version is nothing that this one could show.
+            if let Some(kind) = SlotKind::from_u8(kind) {
+                let mut slot = SlotView::new(node, instance, kind, stored.len, &stored.head);
+                slot.bytes = stored.bytes;
+                view.add(slot, &stored.head);
+            }
+        }
+        if view.slots.is_empty() && !matches!(view.holding, Holding::Held { .. }) {
+            return Ok(None);
+        }
+        if let Some(times) = &tables.times
+            && let Some(times) = times.get(&*id)?
+        {
+            let (begun, left) = times.value();
+            view.age = since(begun);
+            view.idle = since(left).filter(|_| view.holding == Holding::Free);
+        }
+        if let (Some(pipelines), Some(shape)) = (&tables.pipelines, view.shape) {
+            view.outline = pipelines.get(shape)?.and_then(|outline| Outline::parse(outline.value()));
+        }
+        Ok(Some(view))
+    }
+
+    fn life_of(&self, holder: u128) -> Holding {
+        if holder == NOBODY {
+            return Holding::Free;
+        }
+        match self.lives.get(&holder) {
+            Some(life) => *life,
+            // Whoever came after the survey is there; of whom no file is left has ended.
+            None if self
+                .folder
+                .join(Uuid::from_u128(holder).hyphenated().encode_lower(&mut Uuid::encode_buffer()))
+                .exists() =>
+            {
+                Holding::Held { until: None }
+            }
+            None => Holding::Abandoned,
+        }
+    }
+}
+
+/// A value, or as much of it as is wanted.
+struct Stored {
+    len: usize,
+    head: Vec<u8>,
+    bytes: Option<Vec<u8>>,
+}
+
+impl Stored {
+    fn new(bytes: &[u8], whole: bool) -> Self {
+        let head = bytes.get(..HEAD).unwrap_or(bytes).to_vec();
+        Self { len: bytes.len(), head, bytes: whole.then(|| bytes.to_vec()) }
+    }
+}
+
+/// Who of these lives. Inside a write transaction, like every question about a lock.
+fn lives(folder: &Path, seen: &mut Seen, holders: &BTreeSet<u128>) -> io::Result<HashMap<u128, Holding>> {
+    let now = Instant::now();
+    let life = |holder: &u128| {
+        let id = Uuid::from_u128(*holder);
+        let life = if !holder::is_there(folder, id)? {
+            Holding::Abandoned
+        } else {
+            match seen.remaining(folder, id, now)? {
+                Some(Duration::ZERO) => Holding::Abandoned,
+                until => Holding::Held { until },
+            }
+        };
+        Ok((*holder, life))
+    };
+    holders.iter().map(life).collect()
+}
+
+/// How long ago that was, by the time of day; zero stands for a time that is not known.
+fn since(millis: u64) -> Option<Duration> {
+    (millis != 0).then(|| Duration::from_millis(unix_millis().saturating_sub(millis)))
+}
+
+fn optional<T>(opened: Result<T, TableError>) -> Result<Option<T>, ::redb::Error> {
+    match opened {
+        Ok(table) => Ok(Some(table)),
+        Err(TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// redb panics over some files that are damaged.
+fn guarded<T>(
+    path: &Path,
+    work: impl FnOnce() -> Result<Result<T, StoreError>, ::redb::Error>,
+) -> Result<T, StoreError> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(result)) => result,
+        Ok(Err(error)) => Err(failed(path, &error)),
+        Err(_) => Err(damaged(path)),
+    }
+}
+
+#[cold]
+fn damaged(path: &Path) -> StoreError {
+    unavailable(path, "is damaged: put a backup in its place")
+}
+
+#[cold]
+fn absent(path: &Path, error: &io::Error) -> StoreError {
+    match error.kind() {
+        io::ErrorKind::NotFound => unavailable(path, "is not there: name the file that the program was given"),
+        _ => denied(path, error),
+    }
+}
