@@ -31,6 +31,8 @@ use crate::{never::Never, run::RunId, slot::Slot};
 /// # Ok::<(), stroma::store::StoreError>(())
 /// ```
 ///
+/// It finds a run by looking at each, so it is for some hundred runs at most; `HeapStore` has an index.
+///
 /// # What it forgets
 /// When all `RUNS` are taken and a new one begins, the store lets go of the finished run that was used longest ago. If
 /// none is finished it lets go of the halted run that was used longest ago, which then cannot be resumed any more. It never

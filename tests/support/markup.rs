@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 
 /// An element of a picture: its name, its attributes and the text directly in it.
 #[derive(Debug, Default)]
-pub struct Element {
-    pub name: String,
-    pub attributes: BTreeMap<String, String>,
-    pub text: String,
+pub(crate) struct Element {
+    pub(crate) name: String,
+    pub(crate) attributes: BTreeMap<String, String>,
+    pub(crate) text: String,
 }
 
 impl Element {
     /// Whether it is of this class.
-    pub fn is(&self, class: &str) -> bool {
+    pub(crate) fn is(&self, class: &str) -> bool {
         self.attributes.get("class").is_some_and(|classes| classes.split(' ').any(|one| one == class))
     }
 
     /// The number that an attribute is.
-    pub fn number(&self, attribute: &str) -> f64 {
+    pub(crate) fn number(&self, attribute: &str) -> f64 {
         self.attributes[attribute].parse().expect("it is a number")
     }
 }
@@ -36,7 +36,7 @@ fn unescaped(text: &str) -> String {
 }
 
 /// All elements of a well-formed document, in order; panics where it is none.
-pub fn elements(text: &str) -> Vec<Element> {
+pub(crate) fn elements(text: &str) -> Vec<Element> {
     let mut found: Vec<Element> = Vec::new();
     let mut open = Vec::new();
     let mut rest = text;
