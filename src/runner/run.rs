@@ -333,30 +333,6 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
-        if size_of::<Self>() > IN_PLACE { self.poll_apart(task) } else { self.poll_in_place(task) }
-    }
-}
-
-/// The largest run that is polled in place, in bytes.
-const IN_PLACE: usize = 1024;
-
-impl<'a, N, E> Run<'a, N, E>
-where
-    E: Env,
-    N: Exec<E>,
-    E::Store: Persist<N::In>,
-    E::Detail: Outcomes<N::Out, N::Error, <E::Trace as Tracer>::Finished>,
-{
-    /// A call, so that a run with a large payload stays in memory as it is. Pinned on the stack of its caller and inlined there, the
-    /// compiler would take it apart: the payload goes from one place in the run to another that overlaps it, which ends in
-    /// one move for each eight bytes.
-    #[inline(never)]
-    fn poll_apart(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<EndedOf<N, E>> {
-        self.poll_in_place(task)
-    }
-
-    #[inline(always)]
-    fn poll_in_place(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<EndedOf<N, E>> {
         let this = self.project();
         let runner: &'a Runner<N, E> = this.runner;
         let (mut phase, local) = (this.phase, this.local);
