@@ -38,7 +38,7 @@ pub use flash::{
 pub use heap::{HeapSession, HeapStore};
 pub use memory::{MemorySession, MemoryStore};
 #[cfg(feature = "redb")]
-pub use redb::{Forgetting, Opening, Reading, RedbSession, RedbStore, Writing};
+pub use redb::{RedbForgetting, RedbOpening, RedbReading, RedbSession, RedbStore, RedbWriting};
 #[cfg(feature = "redis")]
 pub use redis::{RedisForgetting, RedisOpening, RedisReading, RedisSession, RedisStore, RedisWriting};
 

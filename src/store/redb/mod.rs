@@ -33,6 +33,6 @@ mod session;
 mod tests;
 mod waiting;
 
-pub use answer::{Forgetting, Reading, Writing};
+pub use answer::{RedbForgetting, RedbReading, RedbWriting};
 pub use handle::RedbStore;
-pub use session::{Opening, RedbSession};
+pub use session::{RedbOpening, RedbSession};
