@@ -336,7 +336,7 @@ pub enum TraceError {
         found: u64,
     },
     /// It cannot be written as JSON.
-    #[error("this trace cannot be written as JSON: {}", OneLine(words))]
+    #[error("this trace cannot be written as JSON: {}; `table()` shows it", OneLine(words))]
     Unwritten {
         /// What has no form.
         words: String,
