@@ -105,10 +105,31 @@ impl Now for TokioClock {
 
 #[cfg(feature = "tokio")]
 impl Clock for TokioClock {
-    type Sleep<'a> = tokio::time::Sleep;
+    type Sleep<'a> = TokioSleep;
 
-    fn sleep(&self, duration: Duration) -> tokio::time::Sleep {
-        tokio::time::sleep(duration)
+    #[inline(always)]
+    fn sleep(&self, duration: Duration) -> TokioSleep {
+        TokioSleep(tokio::time::sleep(duration))
+    }
+}
+
+/// What a [`TokioClock`] waits for.
+///
+/// # Cancel safety
+/// It may be dropped at any time.
+#[cfg(feature = "tokio")]
+#[derive(Debug)]
+#[must_use = "futures do nothing unless you `.await` or poll them"]
+#[pin_project::pin_project]
+pub struct TokioSleep(#[pin] tokio::time::Sleep);
+
+#[cfg(feature = "tokio")]
+impl Future for TokioSleep {
+    type Output = ();
+
+    #[inline(always)]
+    fn poll(self: core::pin::Pin<&mut Self>, task: &mut core::task::Context<'_>) -> core::task::Poll<()> {
+        self.project().0.poll(task)
     }
 }
 

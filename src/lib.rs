@@ -250,11 +250,11 @@ pub use budget::{
     PricingError, PricingErrorKind, Remaining, Reservation, ShareError, SpendError, Spender, UnknownModel, Usage, Usd,
     UsdError,
 };
-#[cfg(feature = "tokio")]
-pub use clock::TokioClock;
 pub use clock::{Clock, NoClock, Now};
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub use clock::{ManualClock, ManualSleep};
+#[cfg(feature = "tokio")]
+pub use clock::{TokioClock, TokioSleep};
 pub use compose::{CxFn, IdempotencyKey, NodeCx, NodeFn, NodeFuture, Par, Provides, Seq};
 pub use contract::{Check, ContractViolation, Direction, Verdict, Violation};
 pub use describe::{Contracts, Description};

@@ -273,6 +273,7 @@ fn what_is_no_trace_and_no_value() {
     assert!(matches!(error, TraceError::Form { .. }), "{error:?}");
     told(&error, "`to_json`");
     told(&TraceError::Version { found: 99 }, "use the one that wrote it");
+    told(&TraceError::Unwritten { words: "a key must be a string".to_owned() }, "`table()` shows it");
     let error: DecodeError = Value::of("seven").decode::<u32>().unwrap_err();
     told(&error, "expected u32");
     told(&ReplayError::UnknownNode { name: "b".into() }, "`describe()` lists the ids");

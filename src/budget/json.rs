@@ -83,9 +83,10 @@ impl Pricing {
     /// The table as JSON, in the form that [`from_json`](Self::from_json) reads; prices as text, exactly.
     ///
     /// # Errors
-    /// None that is known: the result is serde_json's.
-    pub fn to_json(&self) -> serde_json::Result<String> {
+    /// None are known: every field has a JSON form.
+    pub fn to_json(&self) -> Result<String, PricingError> {
         serde_json::to_string_pretty(&TableOut { as_of: self.as_of(), source: self.source(), models: ModelsOut(self) })
+            .map_err(|error| PricingError::of(PricingErrorKind::Json).words(Words::of(error)))
     }
 }
 

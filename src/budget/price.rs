@@ -124,7 +124,7 @@ pub enum PricingErrorKind {
     },
     /// A price is not one.
     Amount(UsdError),
-    /// The text is not a price table in JSON.
+    /// The text is not a price table in JSON, or a table has no such form.
     Json,
 }
 

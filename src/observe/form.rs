@@ -281,8 +281,8 @@ impl Trace {
     ///
     /// # Errors
     /// None are known: every field has a JSON form.
-    pub fn to_json(&self) -> serde_json::Result<String> {
-        serde_json::to_string(self)
+    pub fn to_json(&self) -> Result<String, TraceError> {
+        serde_json::to_string(self).map_err(|error| TraceError::Unwritten { words: error.to_string() })
     }
 
     /// The trace that [`to_json`](Self::to_json) wrote: equal to the one that was written.
@@ -334,5 +334,11 @@ pub enum TraceError {
     Version {
         /// Its version.
         found: u64,
+    },
+    /// It cannot be written as JSON.
+    #[error("this trace cannot be written as JSON: {}; `table()` shows it", OneLine(words))]
+    Unwritten {
+        /// What has no form.
+        words: String,
     },
 }

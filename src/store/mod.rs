@@ -40,7 +40,7 @@ pub use flash::{
 pub use heap::{HeapSession, HeapStore};
 pub use memory::{MemorySession, MemoryStore};
 #[cfg(feature = "redb")]
-pub use redb::{Forgetting, Opening, Reading, RedbRuns, RedbSession, RedbStore, RedbView, Writing};
+pub use redb::{RedbForgetting, RedbOpening, RedbReading, RedbRuns, RedbSession, RedbStore, RedbView, RedbWriting};
 #[cfg(feature = "redis")]
 pub use redis::{RedisForgetting, RedisOpening, RedisReading, RedisRuns, RedisSession, RedisStore, RedisWriting};
 

@@ -59,7 +59,7 @@ opaque_future! {
     ///
     /// # Cancel safety
     /// Dropped before it is done, it is done all the same, wholly; only nobody hears how it went.
-    Writing, ()
+    RedbWriting, ()
 }
 
 opaque_future! {
@@ -78,7 +78,7 @@ opaque_future! {
     ///
     /// # Cancel safety
     /// It may be dropped at any time.
-    Reading, Vec<u8>
+    RedbReading, Vec<u8>
 }
 
 opaque_future! {
@@ -96,5 +96,5 @@ opaque_future! {
     ///
     /// # Cancel safety
     /// Dropped before it is done, it is done all the same, wholly; only nobody hears how it went.
-    Forgetting, bool
+    RedbForgetting, bool
 }

@@ -12,11 +12,11 @@ use std::{
 use super::super::{Session, StoreErrorKind};
 use super::{
     super::{Access, Begun, Store, StoreError},
-    answer::Forgetting,
+    answer::RedbForgetting,
     driver::Driver,
     error::{gone, unavailable},
     patience::Wait,
-    session::{Asked, Forget, Job, Open, Opening, RedbSession, Term},
+    session::{Asked, Forget, Job, Open, RedbOpening, RedbSession, Term},
 };
 use crate::run::RunId;
 
@@ -188,14 +188,14 @@ impl fmt::Debug for RedbStore {
 
 impl Store for RedbStore {
     type Session<'a> = RedbSession;
-    type Opening<'a> = Opening;
-    type Forgetting<'a> = Forgetting;
+    type Opening<'a> = RedbOpening;
+    type Forgetting<'a> = RedbForgetting;
 
     fn introduce(&self, shape: u64, outline: impl fmt::Display) {
         self.ask(Job::Introduce(shape, outline.to_string()));
     }
 
-    fn open(&self, run: &RunId, access: Access) -> Begun<Result<RedbSession, StoreError>, Opening> {
+    fn open(&self, run: &RunId, access: Access) -> Begun<Result<RedbSession, StoreError>, RedbOpening> {
         let (job, answer) = Asked::new(Open {
             run: run.with_str(|id| Arc::from(id)),
             access,
@@ -203,16 +203,16 @@ impl Store for RedbStore {
             wait: Wait::new(self.patience),
         });
         self.ask(Job::Open(job));
-        Begun::Pending(Opening(answer))
+        Begun::Pending(RedbOpening(answer))
     }
 
-    fn forget(&self, run: &RunId) -> Begun<Result<bool, StoreError>, Forgetting> {
+    fn forget(&self, run: &RunId) -> Begun<Result<bool, StoreError>, RedbForgetting> {
         let (job, answer) = Asked::new(Forget {
             run: run.with_str(|id| Arc::from(id)),
             _jobs: self.jobs.clone(),
             wait: Wait::new(self.patience),
         });
         self.ask(Job::Forget(job));
-        Begun::Pending(Forgetting(answer))
+        Begun::Pending(RedbForgetting(answer))
     }
 }

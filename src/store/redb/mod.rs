@@ -39,7 +39,7 @@ mod tests;
 mod view;
 mod waiting;
 
-pub use answer::{Forgetting, Reading, Writing};
+pub use answer::{RedbForgetting, RedbReading, RedbWriting};
 pub use handle::RedbStore;
-pub use session::{Opening, RedbSession};
+pub use session::{RedbOpening, RedbSession};
 pub use view::{RedbRuns, RedbView};

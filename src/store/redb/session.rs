@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 
 use super::{
     super::{Access, Begun, Encode, Session, StoreError, StoreErrorKind},
-    answer::{Answer, Reading, Writing, opaque_future},
+    answer::{Answer, RedbReading, RedbWriting, opaque_future},
     error::gone,
     patience::Wait,
 };
@@ -53,10 +53,10 @@ impl RedbSession {
         let _ = self.jobs.send(job);
     }
 
-    fn write(&self, slot: Option<(OwnedKey, Vec<u8>)>, ledger: &[u8]) -> Writing {
+    fn write(&self, slot: Option<(OwnedKey, Vec<u8>)>, ledger: &[u8]) -> RedbWriting {
         let (job, answer) = Asked::new(Put { hold: self.hold.clone(), slot, ledger: ledger.into() });
         self.ask(Job::Put(job));
-        Writing(answer)
+        RedbWriting(answer)
     }
 }
 
@@ -73,8 +73,8 @@ impl Drop for RedbSession {
 }
 
 impl Session for RedbSession {
-    type Writing = Writing;
-    type Reading = Reading;
+    type Writing = RedbWriting;
+    type Reading = RedbReading;
     type Bytes = Vec<u8>;
 
     fn is_new(&self) -> bool {
@@ -98,7 +98,7 @@ impl Session for RedbSession {
         slot: Slot<'static>,
         value: impl Encode,
         ledger: &[u8],
-    ) -> Begun<Result<(), StoreError>, Writing> {
+    ) -> Begun<Result<(), StoreError>, RedbWriting> {
         let bytes = match encoded(&value) {
             Ok(bytes) => bytes,
             Err(error) => return Begun::Done(Err(error)),
@@ -110,25 +110,25 @@ impl Session for RedbSession {
         Begun::Pending(writing)
     }
 
-    fn put_ledger(&mut self, ledger: &[u8]) -> Begun<Result<(), StoreError>, Writing> {
+    fn put_ledger(&mut self, ledger: &[u8]) -> Begun<Result<(), StoreError>, RedbWriting> {
         Begun::Pending(self.write(None, ledger))
     }
 
-    fn load<R>(&mut self, slot: Slot<'_>, _read: impl FnOnce(&[u8]) -> R) -> Begun<Result<R, StoreError>, Reading> {
+    fn load<R>(&mut self, slot: Slot<'_>, _read: impl FnOnce(&[u8]) -> R) -> Begun<Result<R, StoreError>, RedbReading> {
         if !self.holds(slot) {
             return Begun::Done(Err(StoreError::new(StoreErrorKind::Missing)));
         }
         let key = (Cow::Owned(slot.node.into()), slot.instance, slot.kind);
         let (job, answer) = Asked::new(Load { hold: self.hold.clone(), key });
         self.ask(Job::Load(job));
-        Begun::Pending(Reading(answer))
+        Begun::Pending(RedbReading(answer))
     }
 
     fn ledger(&self) -> &[u8] {
         &self.ledger
     }
 
-    fn discard(&mut self, mut doomed: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, Writing> {
+    fn discard(&mut self, mut doomed: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, RedbWriting> {
         let mut keys = Vec::new();
         self.slots.retain(|node, kept| {
             kept.retain(|&(instance, kind)| {
@@ -145,7 +145,7 @@ impl Session for RedbSession {
         }
         let (job, answer) = Asked::new(Discard { hold: self.hold.clone(), keys });
         self.ask(Job::Discard(job));
-        Begun::Pending(Writing(answer))
+        Begun::Pending(RedbWriting(answer))
     }
 }
 
@@ -175,7 +175,7 @@ opaque_future! {
     ///
     /// # Cancel safety
     /// Dropped before it is done, it gives the run back.
-    Opening, RedbSession
+    RedbOpening, RedbSession
 }
 
 /// What a session goes by. The holder is the store's, so it is not repeated here.

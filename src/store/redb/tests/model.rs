@@ -29,7 +29,7 @@ use crate::{
         inspect::SlotView,
         redb::{
             RedbSession, RedbStore, RedbView,
-            answer::{Answer, Reading, Writing},
+            answer::{Answer, RedbReading, RedbWriting},
             journal::{beside, raise_fence},
             patience::Wait,
             session::{Asked, Forget, Job, Open, Put},
@@ -196,8 +196,8 @@ struct World {
 
 /// What was asked and is still to be answered.
 enum Asking {
-    Write(Ask, Writing, Vec<(usize, u32)>, u64),
-    Read(Ask, Reading, u64),
+    Write(Ask, RedbWriting, Vec<(usize, u32)>, u64),
+    Read(Ask, RedbReading, u64),
     Open(usize, bool, Answer<RedbSession>),
     Forget(usize, Answer<bool>),
     Release(usize, u64),
