@@ -510,12 +510,12 @@ impl Detail for Full {
 
     #[inline(always)]
     fn begin(run: &mut RunInfo, now: Duration) {
-        run.started = now;
+        run.report.spent.time = now;
     }
 
     #[inline(always)]
     fn took(run: &RunInfo, now: Duration) -> Duration {
-        now.saturating_sub(run.started)
+        now.saturating_sub(run.report.spent.time)
     }
 
     fn resumed(run: &mut RunInfo, restored: u16) {
@@ -542,9 +542,9 @@ impl<Er: Failure, E: Env<Detail = Self, Classifier: Classifier<Er>>> Explain<Er,
 /// What a run knows of itself.
 #[derive(Debug, Clone)]
 pub struct RunInfo {
-    /// What it will be reported with, in its place from the beginning: made at the end it would be copied twice.
+    /// What it will be reported with, in its place from the beginning: made at the end it would be copied twice. Until then its time
+    /// is the one at which the run began, so that there is no room for both.
     pub(crate) report: Report,
-    pub(crate) started: Duration,
     /// What there is to say of a stop beside the stop itself.
     pub(crate) said: Notes,
 }
@@ -553,7 +553,7 @@ impl RunInfo {
     #[inline(always)]
     pub(crate) const fn new(id: RunId) -> Self {
         let report = Report { run_id: id, status: RunStatus::Completed, spent: Spent::NONE, restored: 0 };
-        Self { report, started: Duration::ZERO, said: Notes::none() }
+        Self { report, said: Notes::none() }
     }
 
     /// What was said of a stop.

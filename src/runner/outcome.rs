@@ -234,7 +234,7 @@ impl<E, T> Halted<E, T> {
             Cause::Budget(_) => "raise it and run it again",
             Cause::Store(error) => match error.kind() {
                 StoreErrorKind::Busy { .. } | StoreErrorKind::UnknownRun => "nothing was run",
-                StoreErrorKind::Gone => "`resume` finds nothing any more",
+                StoreErrorKind::Gone => "`resume` finds nothing any more, `run_as` takes the input once more",
                 StoreErrorKind::Foreign => "nothing was touched; another id may do",
                 _ if self.node.is_none() => {
                     "nothing was run; once that is mended call again with the same id and input"
