@@ -202,7 +202,7 @@ type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + 'a>>;
 impl Store for Watched {
     type Session<'a> = WatchedSession;
     type Opening<'a> = Work<'a, WatchedSession>;
-    type Forgetting<'a> = stroma::store::Forgetting;
+    type Forgetting<'a> = stroma::store::RedbForgetting;
 
     fn open<'a>(&'a self, run: &RunId, access: Access) -> Begun<Result<WatchedSession, StoreError>, Self::Opening<'a>> {
         let role = self.role.clone();
@@ -221,7 +221,7 @@ impl Store for Watched {
 
 impl Session for WatchedSession {
     type Writing = Work<'static, ()>;
-    type Reading = stroma::store::Reading;
+    type Reading = stroma::store::RedbReading;
     type Bytes = Vec<u8>;
 
     fn is_new(&self) -> bool {

@@ -76,7 +76,12 @@ impl Watched {
 impl Store for Watched {
     type Session<'a> = WatchedSession;
     type Opening<'a> = Opening;
-    type Forgetting<'a> = store::Forgetting;
+    type Forgetting<'a> = store::RedbForgetting;
+
+    // So that the command `stroma` can name the nodes.
+    fn introduce(&self, shape: u64, outline: impl std::fmt::Display) {
+        self.inner.introduce(shape, outline);
+    }
 
     fn open(&self, run: &RunId, access: Access) -> Begun<Result<WatchedSession, StoreError>, Opening> {
         let watched = |inner| WatchedSession { inner, watcher: Arc::clone(&self.watcher) };
@@ -86,7 +91,7 @@ impl Store for Watched {
         }
     }
 
-    fn forget(&self, run: &RunId) -> Begun<Result<bool, StoreError>, store::Forgetting> {
+    fn forget(&self, run: &RunId) -> Begun<Result<bool, StoreError>, store::RedbForgetting> {
         self.inner.forget(run)
     }
 }
@@ -99,14 +104,14 @@ pub(crate) struct WatchedSession {
 }
 
 impl WatchedSession {
-    fn writing(&self, inner: store::Writing, node: Option<&'static str>) -> Writing {
+    fn writing(&self, inner: store::RedbWriting, node: Option<&'static str>) -> Writing {
         Writing { inner, node, watcher: Arc::clone(&self.watcher) }
     }
 }
 
 impl Session for WatchedSession {
     type Writing = Writing;
-    type Reading = store::Reading;
+    type Reading = store::RedbReading;
     type Bytes = Vec<u8>;
 
     fn is_new(&self) -> bool {
@@ -143,7 +148,7 @@ impl Session for WatchedSession {
         &mut self,
         slot: Slot<'_>,
         read: impl FnOnce(&[u8]) -> R,
-    ) -> Begun<Result<R, StoreError>, store::Reading> {
+    ) -> Begun<Result<R, StoreError>, store::RedbReading> {
         self.inner.load(slot, read)
     }
 
@@ -173,7 +178,7 @@ impl Session for WatchedSession {
 /// What opening waits for.
 #[derive(Debug)]
 pub(crate) struct Opening {
-    inner: store::Opening,
+    inner: store::RedbOpening,
     watcher: Arc<Watcher>,
 }
 
@@ -189,7 +194,7 @@ impl Future for Opening {
 /// What a write waits for.
 #[derive(Debug)]
 pub(crate) struct Writing {
-    inner: store::Writing,
+    inner: store::RedbWriting,
     /// The node whose output it is.
     node: Option<&'static str>,
     watcher: Arc<Watcher>,
