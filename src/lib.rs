@@ -246,33 +246,27 @@ mod value;
 
 pub use budget::{
     Accounts, AccountsError, AheadReservation, Amount, Budget, BudgetExceeded, Dimension, EmptyBudget, FALLBACKS_MAX,
-    FallbackError, Fallbacks, LEDGERS, Ledger, LedgerError, Ledgers, ModelName, OWN_PRICES_MAX, Price, Pricing,
-    PricingError, PricingErrorKind, Remaining, Reservation, ShareError, SpendError, Spender, UnknownModel, Usage, Usd,
-    UsdError,
+    FallbackError, Fallbacks, LEDGERS, Ledger, LedgerError, ModelName, OWN_PRICES_MAX, Price, Pricing, PricingError,
+    PricingErrorKind, Remaining, Reservation, ShareError, SpendError, Spender, UnknownModel, Usage, Usd, UsdError,
 };
 pub use clock::{Clock, NoClock, Now};
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
 pub use clock::{ManualClock, ManualSleep};
 #[cfg(feature = "tokio")]
 pub use clock::{TokioClock, TokioSleep};
-pub use compose::{CxFn, IdempotencyKey, NodeCx, NodeFn, NodeFuture, Par, Provides, Seq};
-pub use contract::{Check, ContractViolation, Direction, Verdict, Violation};
+pub use compose::{IdempotencyKey, NodeCx, Provides};
+pub use contract::{Check, ContractViolation, Direction, Violation};
 pub use describe::{Contracts, Description};
-pub use exec::{
-    Bare, Cx, Detail, Env, Exec, Explain, Fresh, Full, Layer, Local, Node, NodeInfo, Reporting, SendExec, Stop, StopOf,
-    Stops, Timed, Walk,
-};
+pub use exec::{Env, Exec, Node, Reporting, SendExec, Timed};
 pub use failure::{ByFailure, Classifier, FailedAttempt, Failure, FailureClass, FirstOf};
-pub use into_node::{IntoBranch, IntoNode, Piece};
-pub use layer::{Checking, NoRetry, Repeatable, Step};
-pub use meter::{Meter, Metered, Metering, NoBudget};
+pub use into_node::{IntoBranch, IntoNode};
 #[cfg(all(feature = "std", feature = "json"))]
 pub use observe::Valued;
 #[cfg(feature = "json")]
 pub use observe::{AsIs, Redact, TraceError, ValueTrace};
 pub use observe::{
-    Attempt, Both, Ended, Failed, Hooked, Hooks, Message, NoTrace, NotKept, Reason, Record, Recordable, Ring,
-    RingEvent, RingOf, RingOutcome, RingTrace, RingValues, Slice, Slices, Stopped, Succeeded, Told, Tracer,
+    Attempt, Ended, Failed, Hooks, Message, NoTrace, NotKept, Reason, Record, Ring, RingEvent, RingOutcome, RingTrace,
+    Slice, Slices, Stopped, Succeeded, Tracer,
 };
 #[cfg(feature = "alloc")]
 pub use observe::{Difference, Event, Field, ListTrace, Outcome, Trace};
@@ -295,7 +289,7 @@ pub use run::{RUN_ID_MAX, RunId, RunIdError};
 pub use runner::Quick;
 #[cfg(feature = "std")]
 pub use runner::{AnyRunner, RunResult};
-pub use runner::{Build, BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, Runner};
+pub use runner::{BuildError, Builder, Cause, Completed, Halted, NoContext, Resumable, Run, Runner};
 #[cfg(all(feature = "std", feature = "json"))]
 pub use runner::{Replay, ReplayEnv, ReplayError, Replayed};
 pub use slot::{Place, Slot, SlotKind};
@@ -306,23 +300,32 @@ pub use valid::Valid;
 #[cfg(feature = "json")]
 pub use value::{DecodeError, Value};
 
-/// The types that pipelines are made of. They stand in signatures and in error messages; nobody has to write them.
+/// The types and traits that pipelines and runners are made of. They stand in signatures and in error messages; nobody has
+/// to write them, but for who writes a kind of node.
 pub mod parts {
     #[cfg(feature = "json")]
     pub use crate::json::{Around, Decode, Decoder, Unchecked, With};
     pub use crate::{
         body::Body,
-        budget::Scope,
+        budget::{Ledgers, Scope},
         chain::{Checks, Fold, Nil, One, Push, Tune, Zero},
-        compose::{Chained, CxNode, Fallible, Fast, Flat, FnNode, Forkable, Map, MapErr, Par, Seq, Settleable, TryMap},
-        describe::Shown,
-        into_node::{Itself, Known, Same},
-        layer::{
-            Budgeted, Deadline, Ensure, FromStart, Inherit, Inner, Leaf, Once, Policy, Require, Skipped, Step, Stored,
-            Unlimited, Within, WriteAhead,
+        compose::{
+            Chained, CxFn, CxNode, Fallible, Fast, Flat, FnNode, Forkable, Map, MapErr, NodeFn, NodeFuture, Par, Seq,
+            Settleable, TryMap,
         },
+        contract::Verdict,
+        describe::Shown,
+        exec::{Bare, Cx, Detail, Explain, Fresh, Full, Layer, Local, NodeInfo, Stop, StopOf, Stops, Walk},
+        into_node::{Itself, Known, Piece, Same},
+        layer::{
+            Budgeted, Checking, Deadline, Ensure, FromStart, Inherit, Inner, Leaf, NoRetry, Once, Policy, Repeatable,
+            Require, Skipped, Step, Stored, Unlimited, Within, WriteAhead,
+        },
+        meter::{Meter, Metered, Metering, NoBudget},
         never::Never,
+        observe::{Both, Hooked, Recordable, RingOf, RingValues, Told},
         pipeline::{CxStep, Ensured, FnStep, MapStep, Required, TryMapStep},
+        runner::{Build, Caps},
     };
     #[cfg(feature = "tokio")]
     pub use crate::{body::Spawnable, compose::Spawned};

@@ -23,7 +23,8 @@ use std::{
 };
 
 use stroma::{
-    Budget, Cause, Exec, Failure, Full, NodeCx, RunId, Runner, Sealed, Slot, SpendError, Usage, node_with, par,
+    Budget, Cause, Exec, Failure, NodeCx, RunId, Runner, Sealed, Slot, SpendError, Usage, node_with, par,
+    parts::Full,
     store::{Access, Begun, Durable, Encode, RedbSession, RedbStore, Session, Store, StoreError, StoreErrorKind},
 };
 use tempfile::TempDir;
@@ -157,16 +158,16 @@ fn result() -> u64 {
     yielded_by("end", yielded_by("mid", joined((left, yielded_by("right", start)))))
 }
 
-type Env = stroma::Caps<
+type Env = stroma::parts::Caps<
     Durable<Watched>,
-    stroma::NoRetry,
+    stroma::parts::NoRetry,
     stroma::NoClock,
     Role,
     stroma::ByFailure,
     stroma::NoTrace,
     Full,
     stroma::NoTrace,
-    stroma::Metering,
+    stroma::parts::Metering,
 >;
 
 fn pipeline() -> Sealed<impl Exec<Env, In = u64, Out = u64, Error = NoFailure>> {

@@ -7,7 +7,9 @@ use std::{
 
 use proptest::prelude::*;
 use stroma::{
-    Backoff, Budget, Description, Layer, NodeInfo, Pipeline, PolicyMap, Usd, Walk, ms, node, par, parts::Shown, secs,
+    Backoff, Budget, Description, Pipeline, PolicyMap, Usd, ms, node, par,
+    parts::{Layer, NodeInfo, Shown, Walk},
+    secs,
 };
 
 #[derive(Debug)]

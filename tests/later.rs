@@ -21,9 +21,9 @@ use std::{
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 use stroma::{
-    Backoff, ByFailure, Caps, Cx, Env, Exec, Failure, FailureClass, Full, Local, ManualClock, NoTrace, Node, NodeCx,
-    Piece, Pipeline, Place, PolicyMap, RunId, RunStatus, Runner, StopOf, Walk, node_with,
-    parts::{Nil, One},
+    Backoff, ByFailure, Env, Exec, Failure, FailureClass, ManualClock, NoTrace, Node, NodeCx, Pipeline, Place,
+    PolicyMap, RunId, RunStatus, Runner, node_with,
+    parts::{Caps, Cx, Full, Local, Nil, One, Piece, StopOf, Walk},
     store::{Durable, HeapStore, MemoryStore, Payload, RedbStore, Store},
 };
 

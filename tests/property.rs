@@ -17,8 +17,9 @@ use std::{collections::BTreeSet, rc::Rc, sync::Arc, task::Wake};
 
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use stroma::{
-    Backoff, ByFailure, Caps, Cause, Exec, Failure, FailureClass, Full, ManualClock, NoTrace, NodeCx, PolicyMap, RunId,
-    RunStatus, Runner, Sealed, Slot, SlotKind, ms, node_with, par,
+    Backoff, ByFailure, Cause, Exec, Failure, FailureClass, ManualClock, NoTrace, NodeCx, PolicyMap, RunId, RunStatus,
+    Runner, Sealed, Slot, SlotKind, ms, node_with, par,
+    parts::{Caps, Full},
     store::{
         Access, Begun, Durable, Encode, EncodeError, HeapStore, MemoryStore, Session, Store, StoreError, StoreErrorKind,
     },

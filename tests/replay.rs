@@ -12,8 +12,10 @@ use std::{
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 use stroma::{
-    Backoff, Cause, Cx, Env, Exec, Failure, FailureClass, ListTrace, Local, Node, Outcome, Piece, Pipeline, Place,
-    PolicyMap, ReplayError, Runner, StopOf, Trace, Value, Walk, ms, node, node_with, par, store::ReplayFault,
+    Backoff, Cause, Env, Exec, Failure, FailureClass, ListTrace, Node, Outcome, Pipeline, Place, PolicyMap,
+    ReplayError, Runner, Trace, Value, ms, node, node_with, par,
+    parts::{Cx, Local, Piece, StopOf, Walk},
+    store::ReplayFault,
 };
 
 #[derive(Debug, Clone, PartialEq)]

@@ -16,8 +16,10 @@ use std::{
 };
 
 use stroma::{
-    AnyRunner, BuildError, Caps, Completed, Env, Exec, Halted, NodeCx, PolicyMap, Quick, RunId, RunStatus, Runner,
-    Sealed, SendExec, Trace, ms, node, node_with, par, secs,
+    AnyRunner, BuildError, Completed, Exec, Halted, NodeCx, PolicyMap, Quick, Reporting, RunId, RunStatus, Runner,
+    Sealed, SendExec, Trace, ms, node, node_with, par,
+    parts::Caps,
+    secs,
     store::{HeapStore, MemoryStore},
 };
 use support::{Oops, now_or_panic};
@@ -81,7 +83,7 @@ async fn a_generic_function_spawns_any_pipeline() {
 /// Runs any pipeline in any environment whose runs say so much, where it is: nothing here asks for `Send`.
 async fn here<N, E>(runner: &Runner<N, E>, input: N::In) -> N::Out
 where
-    E: Env<Detail = stroma::Full, Trace: stroma::Tracer<Finished = ()>, Store: stroma::store::Persist<N::In>>,
+    E: Reporting<Trace: stroma::Tracer<Finished = ()>, Store: stroma::store::Persist<N::In>>,
     N: Exec<E>,
 {
     match runner.run_as(RunId::from_u128(1), input).await {

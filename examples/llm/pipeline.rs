@@ -5,9 +5,9 @@ use std::{collections::BTreeSet, io, path::Path, time::Duration};
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 use stroma::{
-    Backoff, ByFailure, Caps, Clock, Failure, FailureClass, Full, ListTrace, Metering, NoTrace, NodeCx, Pipeline,
-    PolicyMap, RunId, Sealed, SendExec, SpendError, Usage, Violation, json, ms, node, node_with, par,
-    parts::{Fold, Shown},
+    Backoff, ByFailure, Clock, Failure, FailureClass, ListTrace, NoTrace, NodeCx, Pipeline, PolicyMap, RunId, Sealed,
+    SendExec, SpendError, Usage, Violation, json, ms, node, node_with, par,
+    parts::{Caps, Fold, Full, Metering, Shown},
     secs,
     store::Durable,
 };
