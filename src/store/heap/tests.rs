@@ -1,4 +1,5 @@
 extern crate std;
+use std::vec::Vec;
 
 use super::{
     super::{
