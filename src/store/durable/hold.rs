@@ -3,6 +3,7 @@
 use core::marker::PhantomData;
 
 /// Room for a value that may have to wait, or no room at all.
+#[allow(unreachable_pub, reason = "it bounds a type of a public trait, and nobody outside has to name it")]
 pub trait Hold<T>: Default {
     /// Keeps the value.
     ///
