@@ -170,55 +170,6 @@ pub trait Store {
     fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>>;
 }
 
-/// A store that is shared: in a `static`, or between runners.
-///
-/// ```
-/// # use stroma::{Runner, node, store::MemoryStore};
-/// # #[derive(Debug)] struct AppError;
-/// # impl stroma::Failure for AppError {}
-/// # async fn double(x: u32) -> Result<u32, AppError> { Ok(x * 2) }
-/// static STORE: MemoryStore<4, 8, 64> = MemoryStore::new();
-///
-/// let runner = Runner::new(node("double", double)).with_store(&STORE).build()?;
-/// # let _ = runner;
-/// # Ok::<(), stroma::BuildError>(())
-/// ```
-impl<S: Store> Store for &S {
-    type Session<'a>
-        = S::Session<'a>
-    where
-        Self: 'a;
-    type Opening<'a>
-        = S::Opening<'a>
-    where
-        Self: 'a;
-    type Forgetting<'a>
-        = S::Forgetting<'a>
-    where
-        Self: 'a;
-
-    fn slots_per_run(&self) -> Option<usize> {
-        S::slots_per_run(self)
-    }
-
-    fn introduce(&self, shape: u64, outline: impl core::fmt::Display) {
-        S::introduce(self, shape, outline);
-    }
-
-    #[inline(always)]
-    fn open<'a>(
-        &'a self,
-        run: &RunId,
-        access: Access,
-    ) -> Begun<Result<Self::Session<'a>, StoreError>, Self::Opening<'a>> {
-        S::open(self, run, access)
-    }
-
-    fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>> {
-        S::forget(self, run)
-    }
-}
-
 /// Exclusive access to one run of a [`Store`].
 ///
 /// The futures do not borrow the session, so that several branches of a run can have a write under way at once.
@@ -298,40 +249,67 @@ pub trait Session {
     fn finished(&mut self) {}
 }
 
-/// A store that is shared by runners of which none outlives the others for certain.
+/// What points to a store is that store.
+macro_rules! pointer_to_store {
+    ($(#[$docs:meta])* $pointer:ty) => {
+        $(#[$docs])*
+        impl<S: Store> Store for $pointer {
+            type Session<'a>
+                = S::Session<'a>
+            where
+                Self: 'a;
+            type Opening<'a>
+                = S::Opening<'a>
+            where
+                Self: 'a;
+            type Forgetting<'a>
+                = S::Forgetting<'a>
+            where
+                Self: 'a;
+
+            fn slots_per_run(&self) -> Option<usize> {
+                S::slots_per_run(self)
+            }
+
+            fn introduce(&self, shape: u64, outline: impl core::fmt::Display) {
+                S::introduce(self, shape, outline);
+            }
+
+            #[inline(always)]
+            fn open<'a>(
+                &'a self,
+                run: &RunId,
+                access: Access,
+            ) -> Begun<Result<Self::Session<'a>, StoreError>, Self::Opening<'a>> {
+                S::open(self, run, access)
+            }
+
+            fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>> {
+                S::forget(self, run)
+            }
+        }
+    };
+}
+
+pointer_to_store! {
+    /// A store that is shared: in a `static`, or between runners.
+    ///
+    /// ```
+    /// # use stroma::{Runner, node, store::MemoryStore};
+    /// # #[derive(Debug)] struct AppError;
+    /// # impl stroma::Failure for AppError {}
+    /// # async fn double(x: u32) -> Result<u32, AppError> { Ok(x * 2) }
+    /// static STORE: MemoryStore<4, 8, 64> = MemoryStore::new();
+    ///
+    /// let runner = Runner::new(node("double", double)).with_store(&STORE).build()?;
+    /// # let _ = runner;
+    /// # Ok::<(), stroma::BuildError>(())
+    /// ```
+    &S
+}
+
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-impl<S: Store> Store for alloc::sync::Arc<S> {
-    type Session<'a>
-        = S::Session<'a>
-    where
-        Self: 'a;
-    type Opening<'a>
-        = S::Opening<'a>
-    where
-        Self: 'a;
-    type Forgetting<'a>
-        = S::Forgetting<'a>
-    where
-        Self: 'a;
-
-    fn slots_per_run(&self) -> Option<usize> {
-        S::slots_per_run(self)
-    }
-
-    fn introduce(&self, shape: u64, outline: impl core::fmt::Display) {
-        S::introduce(self, shape, outline);
-    }
-
-    #[inline(always)]
-    fn open<'a>(
-        &'a self,
-        run: &RunId,
-        access: Access,
-    ) -> Begun<Result<Self::Session<'a>, StoreError>, Self::Opening<'a>> {
-        S::open(self, run, access)
-    }
-
-    fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>> {
-        S::forget(self, run)
-    }
+pointer_to_store! {
+    /// A store that is shared by runners of which none outlives the others for certain.
+    alloc::sync::Arc<S>
 }
