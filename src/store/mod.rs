@@ -12,6 +12,8 @@ pub mod inspect;
 mod memory;
 #[cfg(feature = "redis")]
 mod owned;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod raw;
 #[cfg(feature = "redb")]
 mod redb;
 #[cfg(feature = "redis")]

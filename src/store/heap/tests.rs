@@ -4,7 +4,8 @@ use std::vec::Vec;
 use super::{
     super::{
         StoreErrorKind,
-        table::testing::{self, Raw, begin, done, existing, forget, kind, open, output, read},
+        raw::Raw,
+        table::testing::{self, begin, done, existing, forget, kind, open, output, read},
     },
     *,
 };

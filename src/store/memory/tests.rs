@@ -4,7 +4,8 @@ use super::{
     super::{
         StoreErrorKind,
         codec::Value,
-        table::testing::{self, Raw, done, kind, open, output, read},
+        raw::Raw,
+        table::testing::{self, done, kind, open, output, read},
     },
     *,
 };

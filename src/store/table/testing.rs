@@ -7,41 +7,14 @@ use std::{
     vec::Vec,
 };
 
-use super::super::{Access, Begun, Encode, EncodeError, LEDGER_MAX, Session, Store, StoreError, StoreErrorKind};
+use super::super::{
+    Access, Begun, LEDGER_MAX, Session, Store, StoreError, StoreErrorKind,
+    raw::{Faithless, Raw},
+};
 use crate::{
     run::RunId,
     slot::{Slot, SlotKind},
 };
-
-/// A value that is its own bytes, and that can be made to fail after it has written some.
-pub(in super::super) struct Raw<'b>(pub(in super::super) &'b [u8]);
-
-impl Encode for Raw<'_> {
-    fn encoded_len(&self) -> Result<usize, EncodeError> {
-        Ok(self.0.len())
-    }
-
-    fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-        for (at, byte) in self.0.iter().enumerate() {
-            *buffer.get_mut(at).ok_or(EncodeError::NoRoom)? = *byte;
-        }
-        Ok(self.0.len())
-    }
-}
-
-/// A value that scribbles over its buffer and then fails.
-pub(in super::super) struct Faithless;
-
-impl Encode for Faithless {
-    fn encoded_len(&self) -> Result<usize, EncodeError> {
-        Ok(2)
-    }
-
-    fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-        buffer.get_mut(..2).ok_or(EncodeError::NoRoom)?.fill(0xee);
-        Err(EncodeError::NotFaithful)
-    }
-}
 
 pub(in super::super) fn done<T, F>(begun: Begun<T, F>) -> T {
     match begun {

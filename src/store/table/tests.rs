@@ -2,8 +2,8 @@ extern crate std;
 use std::vec::Vec;
 
 use super::{
-    super::EncodeError,
-    testing::{Raw, output},
+    super::{EncodeError, raw::Raw},
+    testing::output,
     *,
 };
 

@@ -1,19 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-
-struct Raw(Vec<u8>);
-
-impl Encode for Raw {
-    fn encoded_len(&self) -> Result<usize, EncodeError> {
-        Ok(self.0.len())
-    }
-
-    fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-        buffer.get_mut(..self.0.len()).ok_or(EncodeError::NoRoom)?.copy_from_slice(&self.0);
-        Ok(self.0.len())
-    }
-}
+use crate::store::raw::Raw;
 
 fn kinds() -> impl Strategy<Value = SlotKind> {
     (0_u8..5).prop_map(|number| SlotKind::from_u8(number).unwrap())
@@ -43,7 +31,7 @@ proptest! {
         value in any::<Vec<u8>>(),
     ) {
         let slot = Slot { node: &node, index: 0, instance, kind };
-        let record = Record::put(order, slot, &ledger, &Raw(value.clone())).unwrap();
+        let record = Record::put(order, slot, &ledger, &Raw(&value)).unwrap();
         let head = format!("{order} put {}", slot_name(&node, instance, kind));
         prop_assert_eq!(record.parts(), [head.as_bytes(), &*ledger, &*value]);
     }
@@ -69,7 +57,7 @@ proptest! {
             for (node, instance, kind) in slots {
                 order += 1;
                 let slot = Slot { node: &node, index: 0, instance, kind };
-                log.push(Record::put(order, slot, &[], &Raw(Vec::new())).unwrap());
+                log.push(Record::put(order, slot, &[], &Raw(b"")).unwrap());
                 expected.insert((node.into(), instance, kind), ());
             }
         }
