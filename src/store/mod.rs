@@ -10,7 +10,7 @@ mod heap;
 #[cfg(any(feature = "redb", feature = "redis"))]
 pub mod inspect;
 mod memory;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redb", feature = "redis"))]
 mod owned;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod raw;

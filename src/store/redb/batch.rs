@@ -1,13 +1,6 @@
 //! One write transaction.
 
-use alloc::{
-    boxed::Box,
-    collections::{BTreeMap, BTreeSet},
-    format,
-    string::String,
-    sync::Arc,
-    vec::Vec,
-};
+use alloc::{boxed::Box, collections::BTreeSet, format, string::String, sync::Arc, vec::Vec};
 use std::{
     collections::HashMap,
     time::{Instant, SystemTime, UNIX_EPOCH},
@@ -17,12 +10,16 @@ use ::redb::{ReadableTable, Table, WriteTransaction};
 use uuid::Uuid;
 
 use super::{
-    super::{Access, StoreError, StoreErrorKind, inspect::Outlines},
+    super::{
+        Access, StoreError, StoreErrorKind,
+        inspect::Outlines,
+        owned::{OwnedKey, Present},
+    },
     error::{busy, denied, fenced},
     file::{JOURNALS, NOBODY, PIPELINES, RUNS, Record, SLOTS, SlotKey, TIMES},
     holder::{Holder, Life},
     journal::{self, Line},
-    session::{Discard, Hold, Job, Load, Open, OwnedKey, Put, RedbSession},
+    session::{Discard, Hold, Job, Load, Open, Put, RedbSession},
 };
 use crate::slot::SlotKind;
 
@@ -138,13 +135,13 @@ impl<'t> Batch<'t> {
         let mut session = RedbSession {
             jobs: work.jobs.clone(),
             hold: Hold { run: Arc::clone(&work.run), token },
-            slots: BTreeMap::new(),
+            present: Present::default(),
             ledger,
         };
         for (node, instance, kind) in slots {
             // A kind of a later version is kept, but there is nothing that this one could do with it.
             if let Some(kind) = SlotKind::from_u8(kind) {
-                session.slots.entry(node.into()).or_default().insert((instance, kind));
+                session.present.insert((node.into(), instance, kind), ());
             }
         }
         Ok(Ok(session))

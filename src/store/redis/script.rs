@@ -29,10 +29,10 @@ use crate::{
     run::RunId,
     slot::{Slot, SlotKind},
     store::{
-        Encode, EncodeError, StoreError, StoreErrorKind,
+        Encode, StoreError,
         codec::{HEAD, shape_of},
         inspect::{Holding, Outline, Outlines, RunView, SlotView},
-        owned::Present,
+        owned::{self, Present},
     },
 };
 
@@ -338,10 +338,7 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn put(order: u64, slot: Slot<'_>, ledger: &[u8], value: &impl Encode) -> Result<Self, StoreError> {
-        let len = value.encoded_len()?;
-        if len > VALUE_MAX {
-            return Err(StoreError::new(StoreErrorKind::TooLarge { len, max: VALUE_MAX }));
-        }
+        let len = owned::encoded_len(value, VALUE_MAX)?;
         let mut number = NumberText::default();
         let mut bytes = Vec::with_capacity(48 + slot.node.len() + ledger.len() + len);
         bytes.extend_from_slice(number.of(order));
@@ -352,10 +349,7 @@ impl Record {
         bytes.push(b'.');
         bytes.extend_from_slice(slot.node.as_bytes());
         let mut record = Self::with_ledger(bytes, ledger);
-        record.bytes.resize(record.ledger + len, 0);
-        let value_at = record.bytes.get_mut(record.ledger..).ok_or(EncodeError::NoRoom)?;
-        let len = value.encode(value_at)?;
-        record.bytes.truncate(record.ledger + len);
+        owned::append(&mut record.bytes, len, value)?;
         Ok(record)
     }
 
