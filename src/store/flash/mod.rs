@@ -10,6 +10,7 @@ mod nor;
 mod pages;
 mod room;
 mod session;
+mod work;
 
 use core::{convert::Infallible, fmt, future::Future};
 
