@@ -10,6 +10,7 @@ mod bell;
 mod driver;
 mod error;
 mod line;
+mod log;
 mod script;
 mod session;
 mod settings;

@@ -9,7 +9,7 @@ use std::{sync::Mutex, time::Instant};
 
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
-use super::script::{self, Record};
+use super::{log::Record, script};
 use crate::{
     run::RunId,
     store::{

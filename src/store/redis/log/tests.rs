@@ -92,17 +92,6 @@ proptest! {
     fn whatever_is_in_the_log_is_read_or_refused(heads in any::<Vec<Vec<u8>>>()) {
         let _ = present(heads);
     }
-
-    #[test]
-    fn two_runs_never_share_a_key(one in "[a{}%7BD:*]{0,6}", other in "[a{}%7BD:*]{0,6}", token in "[0-9a-f]{32}") {
-        let keys = |run: &str| [key("stroma", run), log(&key("stroma", run), &token)];
-        let ([run, log], others) = (keys(&one), keys(&other));
-        prop_assert_eq!(one == other, others.contains(&run) || others.contains(&log));
-        // One tag, and it is the whole id.
-        prop_assert_eq!((run.matches('{').count(), run.matches('}').count()), (1, 1));
-        prop_assert!(run.ends_with('}'), "{}", run);
-        prop_assert!(log.starts_with(&run));
-    }
 }
 
 #[test]
