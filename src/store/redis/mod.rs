@@ -302,7 +302,7 @@ impl RedisStore {
     }
 
     fn key(&self, run: &RunId) -> Arc<str> {
-        run.with_str(|id| script::key(&self.settings.prefix, id).into())
+        run.with_str(|id| script::run_key(&self.settings.prefix, id).into())
     }
 }
 

@@ -236,11 +236,11 @@ pub(super) fn run_of(prefix: &str, key: &[u8]) -> Option<RunId> {
     }
     let id = id.replace("%7B", "{").replace("%7D", "}").replace("%25", "%");
     // Whatever another program's key looks like, it is read as one that we would write, or not at all.
-    RunId::new(&id).ok().filter(|run| run.with_str(|id| self::key(prefix, id)).as_bytes() == key)
+    RunId::new(&id).ok().filter(|run| run.with_str(|id| run_key(prefix, id)).as_bytes() == key)
 }
 
 /// The key of a run's hash. Braces make its id the hash tag of a cluster, so braces in the id are escaped, and with them what escapes.
-pub(super) fn key(prefix: &str, run: &str) -> String {
+pub(super) fn run_key(prefix: &str, run: &str) -> String {
     let mut key = String::with_capacity(prefix.len() + run.len() + 3);
     key.push_str(prefix);
     key.push_str(":{");
@@ -257,7 +257,7 @@ pub(super) fn key(prefix: &str, run: &str) -> String {
 }
 
 /// The key of the log of a session. A run's key ends in a brace, so it is no log's.
-pub(super) fn log(run: &str, token: &str) -> String {
+pub(super) fn log_key(run: &str, token: &str) -> String {
     format!("{run}:{token}")
 }
 
@@ -270,7 +270,7 @@ mod tests {
     proptest! {
         #[test]
         fn two_runs_never_share_a_key(one in "[a{}%7BD:*]{0,6}", other in "[a{}%7BD:*]{0,6}", token in "[0-9a-f]{32}") {
-            let keys = |run: &str| [key("stroma", run), log(&key("stroma", run), &token)];
+            let keys = |run: &str| [run_key("stroma", run), log_key(&run_key("stroma", run), &token)];
             let ([run, log], others) = (keys(&one), keys(&other));
             prop_assert_eq!(one == other, others.contains(&run) || others.contains(&log));
             // One tag, and it is the whole id.

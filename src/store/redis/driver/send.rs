@@ -116,7 +116,7 @@ impl Driver {
                 command
             }
             Work::Look { run, values, .. } => {
-                let key = run.with_str(|id| script::key(&settings.prefix, id));
+                let key = run.with_str(|id| script::run_key(&settings.prefix, id));
                 let mut command = ::redis::cmd("EVAL");
                 command.arg(script::LOOK).arg(1).arg(key).arg(script::FORMAT).arg(u8::from(*values));
                 command
