@@ -1,49 +1,21 @@
 //! One write transaction.
 
 use alloc::{boxed::Box, collections::BTreeSet, format, string::String, sync::Arc, vec::Vec};
-use std::{
-    collections::HashMap,
-    time::{Instant, SystemTime, UNIX_EPOCH},
-};
+use std::time::Instant;
 
 use ::redb::{ReadableTable, Table, WriteTransaction};
 use uuid::Uuid;
 
 use super::{
-    super::{
-        Access, StoreError, StoreErrorKind,
-        inspect::Outlines,
-        owned::{OwnedKey, Present},
-    },
+    super::{Access, StoreError, StoreErrorKind, inspect::Outlines, owned::Present},
+    claims::{Claim, Claims},
     error::{busy, denied, fenced},
-    file::{JOURNALS, NOBODY, PIPELINES, RUNS, Record, SLOTS, SlotKey, TIMES},
+    file::{JOURNALS, NOBODY, PIPELINES, RUNS, Record, SLOTS, SlotKey, TIMES, first_key, slot_key, unix_millis},
     holder::{Holder, Life},
     journal::{self, Line},
     session::{Discard, Hold, Job, Load, Open, Put, RedbSession},
 };
 use crate::slot::SlotKind;
-
-/// Which runs the sessions of this store hold.
-#[derive(Default)]
-pub(super) struct Claims {
-    pub(super) by_run: HashMap<Arc<str>, Claim>,
-    /// The highest token given out, so that no two sessions of this store ever go by the same.
-    pub(super) last: u64,
-}
-
-/// A run that a session of this store holds.
-pub(super) struct Claim {
-    pub(super) token: u64,
-    /// It was found that somebody else has it by now.
-    pub(super) lost: bool,
-}
-
-impl Claims {
-    /// Whether the run is ours as far as we know; a fence says when to ask the tables again.
-    pub(super) fn has(&self, hold: &Hold) -> bool {
-        self.by_run.get(&hold.run).is_some_and(|claim| claim.token == hold.token && !claim.lost)
-    }
-}
 
 /// One write transaction. `Err` is a failure underneath, which ends the transaction; what is refused is a job's result.
 pub(super) struct Batch<'t> {
@@ -250,7 +222,7 @@ impl<'t> Batch<'t> {
             return Ok(Err(fenced()));
         }
         for doomed in &work.keys {
-            self.changed |= self.slots.remove(key(&work.hold.run, doomed))?.is_some();
+            self.changed |= self.slots.remove(slot_key(&work.hold.run, doomed))?.is_some();
         }
         Ok(Ok(()))
     }
@@ -398,21 +370,6 @@ pub(super) fn load(
     if let Some(bytes) = in_journal {
         return Ok(Ok(bytes.clone()));
     }
-    let found = slots.get(key(&work.hold.run, &work.key))?;
+    let found = slots.get(slot_key(&work.hold.run, &work.key))?;
     Ok(found.map(|bytes| bytes.value().to_vec()).ok_or(StoreError::new(StoreErrorKind::Missing)))
-}
-
-/// The time of day, for who looks on; zero stands for none.
-pub(super) fn unix_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or_default()
-}
-
-pub(super) fn key<'k>(run: &'k str, (node, instance, kind): &'k OwnedKey) -> SlotKey<'k> {
-    (run, node, *instance, *kind as u8)
-}
-
-/// The least key that a run's slot can have.
-pub(super) fn first_key(run: &str) -> SlotKey<'_> {
-    (run, "", 0, 0)
 }

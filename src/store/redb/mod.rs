@@ -24,6 +24,7 @@
 
 mod answer;
 mod batch;
+mod claims;
 mod driver;
 mod error;
 mod file;

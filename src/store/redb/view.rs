@@ -29,9 +29,11 @@ use super::{
         codec::HEAD,
         inspect::{Holding, Outline, RunView, SlotView},
     },
-    batch::{first_key, unix_millis},
     error::{denied, failed, foreign, not_opened, unavailable},
-    file::{FORMAT, FORMAT_KEY, JOURNALS, META, NOBODY, PIPELINES, RUNS, Record, SLOTS, SlotKey, TIMES, builder},
+    file::{
+        FORMAT, FORMAT_KEY, JOURNALS, META, NOBODY, PIPELINES, RUNS, Record, SLOTS, SlotKey, TIMES, builder, first_key,
+        unix_millis,
+    },
     holder::{self, Holder},
     journal::{self, Line},
     lease::Seen,
