@@ -1,6 +1,8 @@
 //! What the tests of the store have in common.
 
 mod errors;
+mod fences;
+mod hand;
 mod holders;
 mod journals;
 mod leases;

@@ -18,9 +18,9 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use super::{
-    Raw, ended, kind,
-    leases::{Hand, TERM},
-    load, output,
+    Raw, ended,
+    hand::{Hand, TERM},
+    kind, load, output,
 };
 use crate::{
     slot::Slot,
