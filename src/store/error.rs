@@ -131,3 +131,29 @@ pub enum EncodeError {
     )]
     NotFaithful,
 }
+
+#[cold]
+pub(super) fn busy(until: Option<Duration>) -> StoreError {
+    StoreError::new(StoreErrorKind::Busy { until })
+}
+
+#[cfg(any(feature = "alloc", feature = "flash"))]
+#[cold]
+pub(super) fn fenced() -> StoreError {
+    StoreError::new(StoreErrorKind::Fenced)
+}
+
+#[cold]
+pub(super) fn unknown() -> StoreError {
+    StoreError::new(StoreErrorKind::UnknownRun)
+}
+
+#[cold]
+pub(super) fn missing() -> StoreError {
+    StoreError::new(StoreErrorKind::Missing)
+}
+
+#[cold]
+pub(super) fn full(room: usize, of: &'static str) -> StoreError {
+    StoreError::new(StoreErrorKind::Full { room, of })
+}

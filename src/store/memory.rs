@@ -9,7 +9,8 @@ use spin::mutex::{SpinMutex, SpinMutexGuard};
 
 use super::{
     Access, Begun, Encode, Session, Store, StoreError,
-    table::{Buffer, Cell, Cells, Standing, Table, busy, full, refused, unknown},
+    error::{busy, full, unknown},
+    table::{Buffer, Cell, Cells, Standing, Table, refused},
 };
 use crate::{never::Never, run::RunId, slot::Slot};
 
@@ -102,17 +103,17 @@ impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> MemoryStore<RUNS
         let at = match (found, access) {
             (Some(at), _) => at,
             (None, Access::Existing) => return Err(unknown()),
-            (None, Access::Create) if turn == HELD => return Err(full(RUNS)),
+            (None, Access::Create) if turn == HELD => return Err(full(RUNS, "runs")),
             (None, Access::Create) => next,
         };
         let (Some(record), Some(table)) = (index.records.get_mut(at), self.tables.get(at)) else {
-            return Err(full(RUNS));
+            return Err(full(RUNS, "runs"));
         };
         // The lock alone would tell who holds the run, but it is given back a moment before the record says so.
         if record.turn == HELD {
-            return Err(busy());
+            return Err(busy(None));
         }
-        let Some(mut table) = table.try_lock() else { return Err(busy()) };
+        let Some(mut table) = table.try_lock() else { return Err(busy(None)) };
         if found.is_none() {
             record.id = *run;
             table.clear();
@@ -126,7 +127,7 @@ impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> MemoryStore<RUNS
         let mut index = self.index.lock();
         match index.records.iter_mut().find(|record| record.turn != FREE && record.id == *run) {
             None => Ok(false),
-            Some(record) if record.turn == HELD => Err(busy()),
+            Some(record) if record.turn == HELD => Err(busy(None)),
             Some(record) => {
                 record.turn = FREE;
                 Ok(true)

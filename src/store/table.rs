@@ -8,7 +8,7 @@ pub(super) mod testing;
 #[cfg(test)]
 mod tests;
 
-use super::{Encode, EncodeError, LEDGER_MAX, StoreError, StoreErrorKind};
+use super::{Encode, EncodeError, LEDGER_MAX, StoreError, StoreErrorKind, error::missing};
 use crate::slot::{Slot, SlotKind, same_id};
 
 /// The memory of one slot's value.
@@ -351,24 +351,4 @@ pub(super) fn refused(value: impl Encode, error: EncodeError, max: usize) -> Sto
 #[cold]
 fn too_long(len: usize) -> StoreError {
     StoreError::with_detail(StoreErrorKind::TooLarge { len, max: LEDGER_MAX }, "this is the run's ledger")
-}
-
-#[cold]
-fn missing() -> StoreError {
-    StoreError::new(StoreErrorKind::Missing)
-}
-
-#[cold]
-pub(super) fn busy() -> StoreError {
-    StoreError::new(StoreErrorKind::Busy { until: None })
-}
-
-#[cold]
-pub(super) fn unknown() -> StoreError {
-    StoreError::new(StoreErrorKind::UnknownRun)
-}
-
-#[cold]
-pub(super) fn full(runs: usize) -> StoreError {
-    StoreError::new(StoreErrorKind::Full { room: runs, of: "runs" })
 }

@@ -9,7 +9,11 @@ use core::{
 };
 
 use super::{
-    super::{Begun, Encode, LEDGER_MAX, Session, StoreError, StoreErrorKind, table::refused},
+    super::{
+        Begun, Encode, LEDGER_MAX, Session, StoreError, StoreErrorKind,
+        error::{full, missing},
+        table::refused,
+    },
     asking::{Asking, Driven, astray},
     futures::{FlashBytes, FlashReading, FlashWriting},
     index::{Finish, Hold, Kept, Label, too_long},
@@ -72,7 +76,7 @@ where
             }
         };
         if self.driven.room.lock().index.held(self.hold)?.place(slot).is_none() {
-            return Err(StoreError::new(StoreErrorKind::Full { room: SLOTS, of: "slots" }));
+            return Err(full(SLOTS, "slots"));
         }
         let asked = self.next()?;
         let ledger_number = if ledger.is_empty() { 0 } else { asked };
@@ -191,7 +195,7 @@ where
 
     fn load<R>(&mut self, slot: Slot<'_>, _: impl FnOnce(&[u8]) -> R) -> Begun<Result<R, StoreError>, Self::Reading> {
         if !self.holds(slot) {
-            return Begun::Done(Err(StoreError::new(StoreErrorKind::Missing)));
+            return Begun::Done(Err(missing()));
         }
         match Label::of(slot) {
             Ok(label) => Begun::Pending(FlashReading(self.ask(Job::Load { hold: self.hold, label }))),

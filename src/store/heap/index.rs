@@ -5,7 +5,8 @@ use alloc::{boxed::Box, vec::Vec};
 use super::{
     super::{
         StoreError,
-        table::{Standing, Table, busy, full},
+        error::{busy, full},
+        table::{Standing, Table},
     },
     cells::HeapTable,
 };
@@ -102,7 +103,7 @@ impl Index {
     /// Takes hold of a known run.
     pub(super) fn reopen(&mut self, at: At) -> Result<Box<HeapTable>, StoreError> {
         self.take_out(at);
-        self.record_mut(at).and_then(|record| record.table.take()).ok_or_else(busy)
+        self.record_mut(at).and_then(|record| record.table.take()).ok_or_else(|| busy(None))
     }
 
     /// Takes hold of a new run, in the place of an old one if it must.
@@ -117,12 +118,12 @@ impl Index {
             self.halted.first
         };
         if self.record(at).is_none() {
-            return Err(full(self.runs));
+            return Err(full(self.runs, "runs"));
         }
         self.take_out(at);
         self.unchain(at);
         self.chain(at, run, hash);
-        let mut table = self.record_mut(at).and_then(|record| record.table.take()).ok_or_else(busy)?;
+        let mut table = self.record_mut(at).and_then(|record| record.table.take()).ok_or_else(|| busy(None))?;
         table.clear();
         Ok((at, table))
     }
@@ -237,7 +238,7 @@ impl Index {
     pub(super) fn forget(&mut self, run: &RunId, hash: u32) -> Result<bool, StoreError> {
         let Some(at) = self.find(run, hash) else { return Ok(false) };
         if self.record(at).is_some_and(|record| record.state == State::Held) {
-            return Err(busy());
+            return Err(busy(None));
         }
         self.take_out(at);
         self.unchain(at);

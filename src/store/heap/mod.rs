@@ -14,7 +14,10 @@ use self::{
     cells::HeapTable,
     index::{At, Index, hash},
 };
-use super::{Access, Begun, Encode, Session, Store, StoreError, table::unknown};
+use super::{
+    Access, Begun, Encode, Session, Store, StoreError,
+    error::{fenced, unknown},
+};
 use crate::{never::Never, run::RunId, slot::Slot};
 
 /// How many runs a store keeps that was not told otherwise.
@@ -172,7 +175,7 @@ impl Session for HeapSession<'_> {
     ) -> Begun<Result<(), StoreError>, Self::Writing> {
         Begun::Done(match &mut self.table {
             Some(table) => table.put(slot, value, ledger),
-            None => Err(lost()),
+            None => Err(fenced()),
         })
     }
 
@@ -184,14 +187,14 @@ impl Session for HeapSession<'_> {
     ) -> Begun<Result<R, StoreError>, Self::Reading> {
         Begun::Done(match &self.table {
             Some(table) => table.load(slot, read),
-            None => Err(lost()),
+            None => Err(fenced()),
         })
     }
 
     fn put_ledger(&mut self, ledger: &[u8]) -> Begun<Result<(), StoreError>, Self::Writing> {
         Begun::Done(match &mut self.table {
             Some(table) => table.put_ledger(ledger),
-            None => Err(lost()),
+            None => Err(fenced()),
         })
     }
 
@@ -205,7 +208,7 @@ impl Session for HeapSession<'_> {
                 table.discard(doomed);
                 Ok(())
             }
-            None => Err(lost()),
+            None => Err(fenced()),
         })
     }
 
@@ -215,9 +218,4 @@ impl Session for HeapSession<'_> {
             table.finished();
         }
     }
-}
-
-#[cold]
-fn lost() -> StoreError {
-    StoreError::new(super::StoreErrorKind::Fenced)
 }

@@ -7,9 +7,14 @@ use ::redb::{ReadableTable, Table, WriteTransaction};
 use uuid::Uuid;
 
 use super::{
-    super::{Access, StoreError, StoreErrorKind, inspect::Outlines, owned::Present},
+    super::{
+        Access, StoreError,
+        error::{busy, fenced, missing, unknown},
+        inspect::Outlines,
+        owned::Present,
+    },
     claims::{Claim, Claims},
-    error::{busy, denied, fenced},
+    error::denied,
     file::{JOURNALS, NOBODY, PIPELINES, RUNS, Record, SLOTS, SlotKey, TIMES, first_key, slot_key, unix_millis},
     holder::{Holder, Life},
     journal::{self, Line},
@@ -93,7 +98,7 @@ impl<'t> Batch<'t> {
         if slots.is_empty() && work.access == Access::Existing {
             // What is left of a holder that died before its first checkpoint is not a run.
             self.remove_record(&work.run)?;
-            return Ok(Err(StoreError::new(StoreErrorKind::UnknownRun)));
+            return Ok(Err(unknown()));
         }
         let token = self.claims.last.max(token).saturating_add(1);
         self.runs.insert(&*work.run, (self.holder.id, token, &*ledger))?;
@@ -371,5 +376,5 @@ pub(super) fn load(
         return Ok(Ok(bytes.clone()));
     }
     let found = slots.get(slot_key(&work.hold.run, &work.key))?;
-    Ok(found.map(|bytes| bytes.value().to_vec()).ok_or(StoreError::new(StoreErrorKind::Missing)))
+    Ok(found.map(|bytes| bytes.value().to_vec()).ok_or_else(missing))
 }

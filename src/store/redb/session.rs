@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use super::{
     super::{
         Access, Begun, Encode, Session, StoreError, StoreErrorKind,
+        error::missing,
         owned::{self, OwnedKey, Present},
     },
     answer::{Answer, RedbReading, RedbWriting, opaque_future},
@@ -109,7 +110,7 @@ impl Session for RedbSession {
 
     fn load<R>(&mut self, slot: Slot<'_>, _read: impl FnOnce(&[u8]) -> R) -> Begun<Result<R, StoreError>, RedbReading> {
         if !self.holds(slot) {
-            return Begun::Done(Err(StoreError::new(StoreErrorKind::Missing)));
+            return Begun::Done(Err(missing()));
         }
         let key = (Cow::Owned(slot.node.into()), slot.instance, slot.kind);
         let (job, answer) = Asked::new(Load { hold: self.hold.clone(), key });

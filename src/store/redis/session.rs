@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     slot::{Slot, SlotKind},
-    store::{Begun, Encode, Session, StoreError, StoreErrorKind},
+    store::{Begun, Encode, Session, StoreError, StoreErrorKind, error::missing},
 };
 
 /// Exclusive access to one run of a [`RedisStore`](super::RedisStore); it does not borrow the store.
@@ -109,7 +109,7 @@ impl Session for RedisSession {
         _read: impl FnOnce(&[u8]) -> R,
     ) -> Begun<Result<R, StoreError>, RedisReading> {
         let Some(at) = self.0.present.get(slot) else {
-            return Begun::Done(Err(StoreError::new(StoreErrorKind::Missing)));
+            return Begun::Done(Err(missing()));
         };
         let (answer, reading) = oneshot::channel();
         let name = log::slot_name(slot.node, slot.instance, slot.kind);

@@ -13,7 +13,10 @@ use sequential_storage::{
 };
 
 use super::{
-    super::{Access, StoreError, StoreErrorKind, table},
+    super::{
+        Access, StoreError, StoreErrorKind,
+        error::{busy, full, missing, unknown},
+    },
     fault::{fault, lost},
     index::{Finish, Hold, Kept, Label},
     item::{Entry, FIRST, FORMAT, HEAD, HEAD_MAX, Head, Key, SIGN, key},
@@ -126,13 +129,13 @@ impl<'r, F: NorFlash, const RUNS: usize, const SLOTS: usize, const BYTES: usize>
             let index = &mut inner.index;
             match (index.find(&run), access) {
                 (Some(at), _) if index.records.get(at).is_some_and(|record| record.excess) => {
-                    return Err(StoreError::new(StoreErrorKind::Full { room: SLOTS, of: "slots" }));
+                    return Err(full(SLOTS, "slots"));
                 }
                 (Some(at), _) => (Ok(index.hold(at)?), 0),
-                (None, Access::Existing) => return Err(table::unknown()),
+                (None, Access::Existing) => return Err(unknown()),
                 (None, Access::Create) => {
                     index.generation = index.generation.saturating_add(1);
-                    (Err(index.vacancy().ok_or_else(|| table::full(RUNS))?), index.generation)
+                    (Err(index.vacancy().ok_or_else(|| full(RUNS, "runs"))?), index.generation)
                 }
             }
         };
@@ -164,7 +167,7 @@ impl<'r, F: NorFlash, const RUNS: usize, const SLOTS: usize, const BYTES: usize>
             let inner = self.room.lock();
             let Some(at) = inner.index.find(&run) else { return Ok(false) };
             if inner.index.records.get(at).is_some_and(|record| record.held) {
-                return Err(table::busy());
+                return Err(busy(None));
             }
             at
         };
@@ -203,7 +206,7 @@ impl<'r, F: NorFlash, const RUNS: usize, const SLOTS: usize, const BYTES: usize>
             let mut inner = self.room.lock();
             let record = inner.index.held(hold)?;
             let Some(place) = record.place(label.slot()) else {
-                return Err(StoreError::new(StoreErrorKind::Full { room: SLOTS, of: "slots" }));
+                return Err(full(SLOTS, "slots"));
             };
             if let Some(cell) = record.cells.get(place)
                 && cell.kept != Kept::Blank
@@ -299,7 +302,7 @@ impl<'r, F: NorFlash, const RUNS: usize, const SLOTS: usize, const BYTES: usize>
         let (place, generation) = {
             let mut inner = self.room.lock();
             let record = inner.index.held(hold)?;
-            let place = record.live(label.slot()).ok_or_else(|| StoreError::new(StoreErrorKind::Missing))?;
+            let place = record.live(label.slot()).ok_or_else(missing)?;
             (place, record.generation)
         };
         let item = self.fetch(key(hold.at, FIRST + place as u16)).await?;

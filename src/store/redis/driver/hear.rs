@@ -14,7 +14,7 @@ use super::{
     },
     AGAIN, Driver, Job, Sent, Verdict,
 };
-use crate::store::{Access, StoreError, StoreErrorKind};
+use crate::store::{Access, StoreErrorKind, error::busy};
 
 /// How often to ask for a run that somebody else holds and may give back at any time: at first, and at most.
 const BUSY: Duration = Duration::from_millis(10);
@@ -143,7 +143,7 @@ impl Driver {
         let waited = now.saturating_duration_since(job.asked);
         let patient = self.settings.wait_for.saturating_sub(waited);
         if patient.is_zero() {
-            job.work.fail(StoreError::new(StoreErrorKind::Busy { until: Some(left) }));
+            job.work.fail(busy(Some(left)));
         } else {
             let wait = (waited / 2).clamp(BUSY, BUSY_MAX).min(left.max(BUSY)).min(patient);
             self.busy.insert((now + wait, job.number), job);
