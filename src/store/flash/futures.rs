@@ -16,7 +16,7 @@ use super::{
 
 /// A future that asks the driver, with what it makes of the answer.
 macro_rules! asking_future {
-    ($(#[$docs:meta])* $name:ident, $output:ty, $answer:pat => $taken:expr) => {
+    ($(#[$docs:meta])* $name:ident, $output:ty, ($answer:pat, $bytes:pat) => $taken:expr) => {
         $(#[$docs])*
         ///
         /// Dropped half-way, what it asked for happens wholly or not at all.
@@ -34,8 +34,8 @@ macro_rules! asking_future {
             type Output = Result<$output, StoreError>;
 
             fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
-                self.0.poll(task, &[], |answer, _| match answer? {
-                    $answer => Ok($taken),
+                self.0.poll(task, &[], |answer, $bytes| match answer? {
+                    $answer => $taken,
                     _ => Err(astray()),
                 })
             }
@@ -54,12 +54,17 @@ macro_rules! asking_future {
 
 asking_future! {
     /// What [`FlashStore::forget`](crate::store::Store::forget) waits for.
-    FlashForgetting, bool, Answer::Forgotten(known) => known
+    FlashForgetting, bool, (Answer::Forgotten(known), _) => Ok(known)
 }
 
 asking_future! {
     /// What [`FlashStore::flush`](super::FlashStore::flush) waits for.
-    FlashFlushing, (), Answer::Done => ()
+    FlashFlushing, (), (Answer::Done, _) => Ok(())
+}
+
+asking_future! {
+    /// What a read of a [`FlashSession`](super::FlashSession) waits for.
+    FlashReading, FlashBytes<BYTES>, (Answer::Loaded, value) => FlashBytes::of(value)
 }
 
 /// What a write of a [`FlashSession`](super::FlashSession) waits for.
@@ -97,44 +102,18 @@ where
     }
 }
 
-/// What a read of a [`FlashSession`](super::FlashSession) waits for.
-#[must_use = "nothing happens until it is polled"]
-pub struct FlashReading<'a, D, const RUNS: usize, const SLOTS: usize, const BYTES: usize>(
-    pub(super) Asking<'a, D, RUNS, SLOTS, BYTES>,
-)
-where
-    D: Future<Output = Infallible> + Unpin;
-
-impl<D, const RUNS: usize, const SLOTS: usize, const BYTES: usize> Future for FlashReading<'_, D, RUNS, SLOTS, BYTES>
-where
-    D: Future<Output = Infallible> + Unpin,
-{
-    type Output = Result<FlashBytes<BYTES>, StoreError>;
-
-    fn poll(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.poll(task, &[], |answer, value| {
-            answer?;
-            let mut read = FlashBytes { len: value.len(), bytes: [0; BYTES] };
-            read.bytes.get_mut(..value.len()).ok_or_else(astray)?.copy_from_slice(value);
-            Ok(read)
-        })
-    }
-}
-
-impl<D, const RUNS: usize, const SLOTS: usize, const BYTES: usize> fmt::Debug
-    for FlashReading<'_, D, RUNS, SLOTS, BYTES>
-where
-    D: Future<Output = Infallible> + Unpin,
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FlashReading").finish_non_exhaustive()
-    }
-}
-
 /// A checkpoint that was read from the flash.
 pub struct FlashBytes<const BYTES: usize> {
     len: usize,
     bytes: [u8; BYTES],
+}
+
+impl<const BYTES: usize> FlashBytes<BYTES> {
+    fn of(value: &[u8]) -> Result<Self, StoreError> {
+        let mut read = Self { len: value.len(), bytes: [0; BYTES] };
+        read.bytes.get_mut(..value.len()).ok_or_else(astray)?.copy_from_slice(value);
+        Ok(read)
+    }
 }
 
 impl<const BYTES: usize> AsRef<[u8]> for FlashBytes<BYTES> {
