@@ -2,6 +2,7 @@
 
 mod codec;
 mod durable;
+mod error;
 #[cfg(feature = "flash")]
 mod flash;
 #[cfg(feature = "alloc")]
@@ -9,16 +10,17 @@ mod heap;
 #[cfg(any(feature = "redb", feature = "redis"))]
 pub mod inspect;
 mod memory;
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "redb", feature = "redis"))]
 mod owned;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod raw;
 #[cfg(feature = "redb")]
 mod redb;
 #[cfg(feature = "redis")]
 mod redis;
 mod table;
-mod wary;
 
-use core::{future::Future, time::Duration};
+use core::future::Future;
 
 #[cfg(feature = "alloc")]
 pub use codec::round_trip;
@@ -31,6 +33,7 @@ pub use durable::{
     Durability, Durable, Faulted, Held, LoadUnderWay, NoStore, NodeName, Nothing, Open, Persist, SaveUnderWay,
     StoreFault,
 };
+pub use error::{EncodeError, StoreError, StoreErrorKind};
 #[cfg(feature = "flash")]
 pub use flash::{
     FlashBytes, FlashError, FlashFlushing, FlashForgetting, FlashOpening, FlashReading, FlashRoom, FlashSession,
@@ -48,7 +51,6 @@ use crate::{
     budget,
     run::RunId,
     slot::{Slot, SlotKind},
-    text::Words,
 };
 
 /// The most bytes that a ledger takes in a store.
@@ -89,26 +91,6 @@ impl<E: Encode> Encode for &E {
     fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
         E::encode(self, buffer)
     }
-}
-
-/// Why a value did not get into a buffer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum EncodeError {
-    /// The buffer is shorter than the value.
-    #[error("the buffer is shorter than the encoded value: `encoded_len` says how long that is")]
-    NoRoom,
-    /// The value's own `Serialize` refused, or postcard has no form for it.
-    #[error(
-        "postcard has no form for the value, or its own `Serialize` refuses: a length has to be known (no `flatten`)"
-    )]
-    Unserialisable,
-    /// The value does not come back from its bytes as it was; found in debug builds only.
-    #[error(
-        "the value does not come back from its bytes as it was: postcard needs every field serialised (no `skip`, no \
-         `untagged` or internally tagged enum)"
-    )]
-    NotFaithful,
 }
 
 /// Whether [`Store::open`] may begin a run that the store does not know.
@@ -190,55 +172,6 @@ pub trait Store {
     fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>>;
 }
 
-/// A store that is shared: in a `static`, or between runners.
-///
-/// ```
-/// # use stroma::{Runner, node, store::MemoryStore};
-/// # #[derive(Debug)] struct AppError;
-/// # impl stroma::Failure for AppError {}
-/// # async fn double(x: u32) -> Result<u32, AppError> { Ok(x * 2) }
-/// static STORE: MemoryStore<4, 8, 64> = MemoryStore::new();
-///
-/// let runner = Runner::new(node("double", double)).with_store(&STORE).build()?;
-/// # let _ = runner;
-/// # Ok::<(), stroma::BuildError>(())
-/// ```
-impl<S: Store> Store for &S {
-    type Session<'a>
-        = S::Session<'a>
-    where
-        Self: 'a;
-    type Opening<'a>
-        = S::Opening<'a>
-    where
-        Self: 'a;
-    type Forgetting<'a>
-        = S::Forgetting<'a>
-    where
-        Self: 'a;
-
-    fn slots_per_run(&self) -> Option<usize> {
-        S::slots_per_run(self)
-    }
-
-    fn introduce(&self, shape: u64, outline: impl core::fmt::Display) {
-        S::introduce(self, shape, outline);
-    }
-
-    #[inline(always)]
-    fn open<'a>(
-        &'a self,
-        run: &RunId,
-        access: Access,
-    ) -> Begun<Result<Self::Session<'a>, StoreError>, Self::Opening<'a>> {
-        S::open(self, run, access)
-    }
-
-    fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>> {
-        S::forget(self, run)
-    }
-}
-
 /// Exclusive access to one run of a [`Store`].
 ///
 /// The futures do not borrow the session, so that several branches of a run can have a write under way at once.
@@ -318,148 +251,67 @@ pub trait Session {
     fn finished(&mut self) {}
 }
 
-/// A store that is shared by runners of which none outlives the others for certain.
-#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
-impl<S: Store> Store for alloc::sync::Arc<S> {
-    type Session<'a>
-        = S::Session<'a>
-    where
-        Self: 'a;
-    type Opening<'a>
-        = S::Opening<'a>
-    where
-        Self: 'a;
-    type Forgetting<'a>
-        = S::Forgetting<'a>
-    where
-        Self: 'a;
+/// What points to a store is that store.
+macro_rules! pointer_to_store {
+    ($(#[$docs:meta])* $pointer:ty) => {
+        $(#[$docs])*
+        impl<S: Store> Store for $pointer {
+            type Session<'a>
+                = S::Session<'a>
+            where
+                Self: 'a;
+            type Opening<'a>
+                = S::Opening<'a>
+            where
+                Self: 'a;
+            type Forgetting<'a>
+                = S::Forgetting<'a>
+            where
+                Self: 'a;
 
-    fn slots_per_run(&self) -> Option<usize> {
-        S::slots_per_run(self)
-    }
+            fn slots_per_run(&self) -> Option<usize> {
+                S::slots_per_run(self)
+            }
 
-    fn introduce(&self, shape: u64, outline: impl core::fmt::Display) {
-        S::introduce(self, shape, outline);
-    }
+            fn introduce(&self, shape: u64, outline: impl core::fmt::Display) {
+                S::introduce(self, shape, outline);
+            }
 
-    #[inline(always)]
-    fn open<'a>(
-        &'a self,
-        run: &RunId,
-        access: Access,
-    ) -> Begun<Result<Self::Session<'a>, StoreError>, Self::Opening<'a>> {
-        S::open(self, run, access)
-    }
+            #[inline(always)]
+            fn open<'a>(
+                &'a self,
+                run: &RunId,
+                access: Access,
+            ) -> Begun<Result<Self::Session<'a>, StoreError>, Self::Opening<'a>> {
+                S::open(self, run, access)
+            }
 
-    fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>> {
-        S::forget(self, run)
-    }
-}
-
-/// What a store could not do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreError {
-    kind: StoreErrorKind,
-    detail: Words,
-}
-
-impl StoreError {
-    /// An error of this kind.
-    pub const fn new(kind: StoreErrorKind) -> Self {
-        Self { kind, detail: Words::none() }
-    }
-
-    /// An error of this kind with the words of whatever is underneath. Without a heap, more than 40 bytes of them are cut.
-    pub fn with_detail(kind: StoreErrorKind, detail: impl core::fmt::Display) -> Self {
-        Self { kind, detail: Words::of(detail) }
-    }
-
-    /// What kind of error it is.
-    pub const fn kind(&self) -> StoreErrorKind {
-        self.kind
-    }
-
-    /// The words of whatever is underneath, or nothing.
-    pub fn detail(&self) -> &str {
-        self.detail.as_str()
-    }
-}
-
-impl From<EncodeError> for StoreError {
-    #[cold]
-    fn from(error: EncodeError) -> Self {
-        Self::with_detail(StoreErrorKind::Unserialisable, error)
-    }
-}
-
-impl core::fmt::Display for StoreError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        core::fmt::Display::fmt(&self.kind, f)?;
-        if !self.detail().is_empty() {
-            write!(f, " ({})", self.detail())?;
+            fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>> {
+                S::forget(self, run)
+            }
         }
-        Ok(())
-    }
+    };
 }
 
-impl core::error::Error for StoreError {}
+pointer_to_store! {
+    /// A store that is shared: in a `static`, or between runners.
+    ///
+    /// ```
+    /// # use stroma::{Runner, node, store::MemoryStore};
+    /// # #[derive(Debug)] struct AppError;
+    /// # impl stroma::Failure for AppError {}
+    /// # async fn double(x: u32) -> Result<u32, AppError> { Ok(x * 2) }
+    /// static STORE: MemoryStore<4, 8, 64> = MemoryStore::new();
+    ///
+    /// let runner = Runner::new(node("double", double)).with_store(&STORE).build()?;
+    /// # let _ = runner;
+    /// # Ok::<(), stroma::BuildError>(())
+    /// ```
+    &S
+}
 
-/// The kinds of [`StoreError`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum StoreErrorKind {
-    /// Somebody else executes the run.
-    #[error("somebody else is executing this run: wait for it to end, then call again with the same id")]
-    Busy {
-        /// How long until its lease runs out if it is not renewed, where the store knows.
-        until: Option<Duration>,
-    },
-    /// The session lost its run to somebody else.
-    #[error("this session lost the run to another holder: nothing was written; open the run again")]
-    Fenced,
-    /// The store does not know the run.
-    #[error("the store has no run of this id: start it with `run_as` and its input")]
-    UnknownRun,
-    /// The run does not have the slot.
-    #[error("the run has no such checkpoint: `holds` says which it has")]
-    Missing,
-    /// There is no room for another run or slot.
-    #[error("the store is full: it has room for {room} {of}; `forget` what is done with, or make it larger")]
-    Full {
-        /// How many there is room for.
-        room: usize,
-        /// Of what: `runs` or `slots`.
-        of: &'static str,
-    },
-    /// The value does not fit.
-    #[error(
-        "the checkpoint takes {len} bytes and a slot of this store holds {max}: make the slots larger, or \
-         `.skip_checkpoint()` on the node"
-    )]
-    TooLarge {
-        /// How many bytes it takes.
-        len: usize,
-        /// How many bytes a slot holds.
-        max: usize,
-    },
-    /// The value cannot be serialised.
-    #[error("the value cannot be serialised: try it with `testing::round_trip`")]
-    Unserialisable,
-    /// The store does not let this program in, or not do this.
-    #[error("the store refuses this program: see that its credentials and permissions are right, then resume the run")]
-    Denied,
-    /// There is no room left underneath: a disk is full, or a server's memory.
-    #[error("there is no room left underneath the store: make room, then resume the run")]
-    Exhausted,
-    /// Something that no store wrote is where the run's data would be, or data of another version.
-    #[error(
-        "what is stored where the run's data would be is not of this store: move it, or give the store another place"
-    )]
-    Foreign,
-    /// The run's data disappeared while the session held it: it expired, was evicted, or was lost with a server's memory.
-    #[error("the data of the run is gone from the store: begin it again with `run_as` and its input")]
-    Gone,
-    /// The store cannot be reached or failed underneath; trying again later may help.
-    #[error("the store failed underneath: see that it is reachable and has room, then resume the run")]
-    Unavailable,
+#[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+pointer_to_store! {
+    /// A store that is shared by runners of which none outlives the others for certain.
+    alloc::sync::Arc<S>
 }

@@ -1,7 +1,8 @@
-//! What a run has, as its session knows it without asking, for stores with a heap.
+//! What a run has, as its session knows it without asking, and what goes on its way from there: for stores with a heap.
 
 use alloc::{borrow::Cow, collections::BTreeMap, vec::Vec};
 
+use super::{Encode, EncodeError, StoreError, StoreErrorKind};
 use crate::slot::{Slot, SlotKind};
 
 /// A slot's key, as a store keeps it beyond the call: a literal of the program, or what was read.
@@ -62,4 +63,22 @@ impl<V> Present<V> {
         });
         taken
     }
+}
+
+/// How long a value will be, in a store that takes `max` bytes of one.
+pub(super) fn encoded_len(value: &impl Encode, max: usize) -> Result<usize, StoreError> {
+    let len = value.encoded_len()?;
+    if len > max {
+        return Err(StoreError::new(StoreErrorKind::TooLarge { len, max }));
+    }
+    Ok(len)
+}
+
+/// Writes a value of this length behind what is there.
+pub(super) fn append(bytes: &mut Vec<u8>, len: usize, value: &impl Encode) -> Result<(), StoreError> {
+    let from = bytes.len();
+    bytes.resize(from + len, 0);
+    let len = value.encode(bytes.get_mut(from..).ok_or(EncodeError::NoRoom)?)?;
+    bytes.truncate(from + len);
+    Ok(())
 }

@@ -1,21 +1,5 @@
 //! What both kits are made with.
 
-use crate::store::{Encode, EncodeError};
-
-/// A value that is its own bytes.
-pub(super) struct Raw<'b>(pub(super) &'b [u8]);
-
-impl Encode for Raw<'_> {
-    fn encoded_len(&self) -> Result<usize, EncodeError> {
-        Ok(self.0.len())
-    }
-
-    fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-        buffer.get_mut(..self.0.len()).ok_or(EncodeError::NoRoom)?.copy_from_slice(self.0);
-        Ok(self.0.len())
-    }
-}
-
 /// Marsaglia's xorshift with the shifts 13, 7 and 17.
 pub(super) struct Random(u64);
 

@@ -1,7 +1,10 @@
 //! What is in the flash, as far as it has to be known at once: which runs there are, and which slots each has.
 
 use super::{
-    super::{LEDGER_MAX, StoreError, StoreErrorKind, table::busy},
+    super::{
+        LEDGER_MAX, StoreError, StoreErrorKind,
+        error::{busy, fenced},
+    },
     item::{Entry, State},
 };
 use crate::{
@@ -283,9 +286,7 @@ impl<const RUNS: usize, const SLOTS: usize> Index<RUNS, SLOTS> {
     /// The record of a session, as long as it is that session's.
     pub(super) fn held(&mut self, hold: Hold) -> Result<&mut Record<SLOTS>, StoreError> {
         match self.records.get_mut(hold.at) {
-            Some(record) if !record.held || record.session != hold.session => {
-                Err(StoreError::new(StoreErrorKind::Fenced))
-            }
+            Some(record) if !record.held || record.session != hold.session => Err(fenced()),
             Some(record) if record.run.is_some() => Ok(record),
             _ => Err(StoreError::new(StoreErrorKind::Gone)),
         }
@@ -299,7 +300,7 @@ impl<const RUNS: usize, const SLOTS: usize> Index<RUNS, SLOTS> {
                 record.session = record.session.wrapping_add(1);
                 Ok(Hold { at, session: record.session })
             }
-            _ => Err(busy()),
+            _ => Err(busy(None)),
         }
     }
 

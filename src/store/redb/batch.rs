@@ -1,52 +1,26 @@
 //! One write transaction.
 
-use alloc::{
-    boxed::Box,
-    collections::{BTreeMap, BTreeSet},
-    format,
-    string::String,
-    sync::Arc,
-    vec::Vec,
-};
-use std::{
-    collections::HashMap,
-    time::{Instant, SystemTime, UNIX_EPOCH},
-};
+use alloc::{boxed::Box, collections::BTreeSet, format, string::String, sync::Arc, vec::Vec};
+use std::time::Instant;
 
 use ::redb::{ReadableTable, Table, WriteTransaction};
 use uuid::Uuid;
 
 use super::{
-    super::{Access, StoreError, StoreErrorKind, inspect::Outlines},
-    error::{busy, denied, fenced},
-    file::{JOURNALS, NOBODY, PIPELINES, RUNS, Record, SLOTS, SlotKey, TIMES},
+    super::{
+        Access, StoreError,
+        error::{busy, fenced, missing, unknown},
+        inspect::Outlines,
+        owned::Present,
+    },
+    claims::{Claim, Claims},
+    error::denied,
+    file::{JOURNALS, NOBODY, PIPELINES, RUNS, Record, SLOTS, SlotKey, TIMES, first_key, slot_key, unix_millis},
     holder::{Holder, Life},
     journal::{self, Line},
-    session::{Discard, Hold, Job, Load, Open, OwnedKey, Put, RedbSession},
+    session::{Discard, Hold, Job, Load, Open, Put, RedbSession},
 };
 use crate::slot::SlotKind;
-
-/// Which runs the sessions of this store hold.
-#[derive(Default)]
-pub(super) struct Claims {
-    pub(super) by_run: HashMap<Arc<str>, Claim>,
-    /// The highest token given out, so that no two sessions of this store ever go by the same.
-    pub(super) last: u64,
-}
-
-/// A run that a session of this store holds.
-pub(super) struct Claim {
-    pub(super) token: u64,
-    /// It was found that somebody else has it by now.
-    pub(super) lost: bool,
-}
-
-impl Claims {
-    /// Whether the run is ours as far as we know; a fence says when to ask the tables again.
-    pub(super) fn has(&self, hold: &Hold) -> bool {
-        self.by_run.get(&hold.run).is_some_and(|claim| claim.token == hold.token && !claim.lost)
-    }
-}
 
 /// One write transaction. `Err` is a failure underneath, which ends the transaction; what is refused is a job's result.
 pub(super) struct Batch<'t> {
@@ -124,7 +98,7 @@ impl<'t> Batch<'t> {
         if slots.is_empty() && work.access == Access::Existing {
             // What is left of a holder that died before its first checkpoint is not a run.
             self.remove_record(&work.run)?;
-            return Ok(Err(StoreError::new(StoreErrorKind::UnknownRun)));
+            return Ok(Err(unknown()));
         }
         let token = self.claims.last.max(token).saturating_add(1);
         self.runs.insert(&*work.run, (self.holder.id, token, &*ledger))?;
@@ -138,13 +112,13 @@ impl<'t> Batch<'t> {
         let mut session = RedbSession {
             jobs: work.jobs.clone(),
             hold: Hold { run: Arc::clone(&work.run), token },
-            slots: BTreeMap::new(),
+            present: Present::default(),
             ledger,
         };
         for (node, instance, kind) in slots {
             // A kind of a later version is kept, but there is nothing that this one could do with it.
             if let Some(kind) = SlotKind::from_u8(kind) {
-                session.slots.entry(node.into()).or_default().insert((instance, kind));
+                session.present.insert((node.into(), instance, kind), ());
             }
         }
         Ok(Ok(session))
@@ -253,7 +227,7 @@ impl<'t> Batch<'t> {
             return Ok(Err(fenced()));
         }
         for doomed in &work.keys {
-            self.changed |= self.slots.remove(key(&work.hold.run, doomed))?.is_some();
+            self.changed |= self.slots.remove(slot_key(&work.hold.run, doomed))?.is_some();
         }
         Ok(Ok(()))
     }
@@ -401,21 +375,6 @@ pub(super) fn load(
     if let Some(bytes) = in_journal {
         return Ok(Ok(bytes.clone()));
     }
-    let found = slots.get(key(&work.hold.run, &work.key))?;
-    Ok(found.map(|bytes| bytes.value().to_vec()).ok_or(StoreError::new(StoreErrorKind::Missing)))
-}
-
-/// The time of day, for who looks on; zero stands for none.
-pub(super) fn unix_millis() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or_default()
-}
-
-pub(super) fn key<'k>(run: &'k str, (node, instance, kind): &'k OwnedKey) -> SlotKey<'k> {
-    (run, node, *instance, *kind as u8)
-}
-
-/// The least key that a run's slot can have.
-pub(super) fn first_key(run: &str) -> SlotKey<'_> {
-    (run, "", 0, 0)
+    let found = slots.get(slot_key(&work.hold.run, &work.key))?;
+    Ok(found.map(|bytes| bytes.value().to_vec()).ok_or_else(missing))
 }

@@ -12,7 +12,8 @@ use ::redb::{Database, ReadableDatabase};
 
 use super::{
     super::{StoreError, inspect::Outlines},
-    batch::{Batch, Claims, load},
+    batch::{Batch, load},
+    claims::Claims,
     error::{denied, failed, foreign, not_opened},
     file::{RUNS, SLOTS, builder, prepare, set_up, sync_folders},
     holder::Holder,

@@ -1,21 +1,11 @@
 //! What the store says when something fails.
 
-use core::{fmt, time::Duration};
+use core::fmt;
 use std::{io, path::Path};
 
 use ::redb::{DatabaseError, StorageError};
 
 use super::super::{StoreError, StoreErrorKind};
-
-#[cold]
-pub(super) fn busy(until: Option<Duration>) -> StoreError {
-    StoreError::new(StoreErrorKind::Busy { until })
-}
-
-#[cold]
-pub(super) fn fenced() -> StoreError {
-    StoreError::new(StoreErrorKind::Fenced)
-}
 
 #[cold]
 pub(super) fn failed(path: &Path, error: &::redb::Error) -> StoreError {

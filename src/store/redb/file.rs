@@ -4,12 +4,13 @@ use std::{
     fs::{self, File},
     io,
     path::{self, Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use ::redb::{Builder, ConcurrencyMode, Database, ReadableTable, TableDefinition, WriteTransaction};
 
 use super::{
-    super::StoreError,
+    super::{StoreError, owned::OwnedKey},
     error::{failed, foreign},
 };
 
@@ -85,4 +86,19 @@ pub(super) fn set_up(write: &WriteTransaction, path: &Path) -> Result<bool, Stor
         }
         _ => Ok(true),
     }
+}
+
+pub(super) fn slot_key<'k>(run: &'k str, (node, instance, kind): &'k OwnedKey) -> SlotKey<'k> {
+    (run, node, *instance, *kind as u8)
+}
+
+/// The least key that a run's slot can have.
+pub(super) fn first_key(run: &str) -> SlotKey<'_> {
+    (run, "", 0, 0)
+}
+
+/// The time of day, for who looks on; zero stands for none.
+pub(super) fn unix_millis() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or_default()
 }

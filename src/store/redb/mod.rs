@@ -9,7 +9,7 @@
 //! stroma.pipelines shape                       the nodes of the pipeline
 //! ```
 //!
-//! The last two are for who looks on, in `view.rs`, and there only once somebody wrote to them: a program of before them leaves them
+//! The last two are for who looks on, in `view`, and there only once somebody wrote to them: a program of before them leaves them
 //! as they are.
 //!
 //! A session holds its run by the pair (holder, token) in the run's record. The holder is a store, and it lives for as
@@ -24,6 +24,7 @@
 
 mod answer;
 mod batch;
+mod claims;
 mod driver;
 mod error;
 mod file;

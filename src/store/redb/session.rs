@@ -1,14 +1,6 @@
 //! A run in somebody's hands, and what the store's thread is asked to do.
 
-use alloc::{
-    borrow::Cow,
-    boxed::Box,
-    collections::{BTreeMap, BTreeSet},
-    string::String,
-    sync::Arc,
-    vec,
-    vec::Vec,
-};
+use alloc::{borrow::Cow, boxed::Box, string::String, sync::Arc, vec::Vec};
 use core::{
     fmt,
     future::Future,
@@ -21,12 +13,16 @@ use std::sync::mpsc::Sender;
 use tokio::sync::oneshot;
 
 use super::{
-    super::{Access, Begun, Encode, Session, StoreError, StoreErrorKind},
+    super::{
+        Access, Begun, Encode, Session, StoreError, StoreErrorKind,
+        error::missing,
+        owned::{self, OwnedKey, Present},
+    },
     answer::{Answer, RedbReading, RedbWriting, opaque_future},
     error::gone,
     patience::Wait,
 };
-use crate::slot::{Slot, SlotKind};
+use crate::slot::Slot;
 
 /// The longest value that redb takes.
 pub(super) const VALUE_MAX: usize = 3 << 30;
@@ -42,8 +38,7 @@ pub(super) const VALUE_MAX: usize = 3 << 30;
 pub struct RedbSession {
     pub(super) jobs: Sender<Job>,
     pub(super) hold: Hold,
-    /// By node, the instance and kind of what the run has.
-    pub(super) slots: BTreeMap<Cow<'static, str>, BTreeSet<(u32, SlotKind)>>,
+    pub(super) present: Present<()>,
     pub(super) ledger: Box<[u8]>,
 }
 
@@ -62,7 +57,10 @@ impl RedbSession {
 
 impl fmt::Debug for RedbSession {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedbSession").field("run", &self.hold.run).field("slots", &self.slots).finish_non_exhaustive()
+        f.debug_struct("RedbSession")
+            .field("run", &self.hold.run)
+            .field("present", &self.present)
+            .finish_non_exhaustive()
     }
 }
 
@@ -78,19 +76,15 @@ impl Session for RedbSession {
     type Bytes = Vec<u8>;
 
     fn is_new(&self) -> bool {
-        self.slots.is_empty()
+        self.present.is_empty()
     }
 
     fn holds(&self, slot: Slot<'_>) -> bool {
-        self.slots.get(slot.node).is_some_and(|kept| kept.contains(&(slot.instance, slot.kind)))
+        self.present.get(slot).is_some()
     }
 
-    fn each_slot(&self, mut visit: impl FnMut(Slot<'_>)) {
-        for (node, kept) in &self.slots {
-            for &(instance, kind) in kept {
-                visit(Slot { node, index: 0, instance, kind });
-            }
-        }
+    fn each_slot(&self, visit: impl FnMut(Slot<'_>)) {
+        self.present.each(visit);
     }
 
     fn put(
@@ -104,9 +98,9 @@ impl Session for RedbSession {
             Err(error) => return Begun::Done(Err(error)),
         };
         let key = (Cow::Borrowed(slot.node), slot.instance, slot.kind);
-        let writing = self.write(Some((key, bytes)), ledger);
+        let writing = self.write(Some((key.clone(), bytes)), ledger);
         // A write that fails ends the run, so what was asked for counts as there.
-        self.slots.entry(Cow::Borrowed(slot.node)).or_default().insert((slot.instance, slot.kind));
+        self.present.insert(key, ());
         Begun::Pending(writing)
     }
 
@@ -116,7 +110,7 @@ impl Session for RedbSession {
 
     fn load<R>(&mut self, slot: Slot<'_>, _read: impl FnOnce(&[u8]) -> R) -> Begun<Result<R, StoreError>, RedbReading> {
         if !self.holds(slot) {
-            return Begun::Done(Err(StoreError::new(StoreErrorKind::Missing)));
+            return Begun::Done(Err(missing()));
         }
         let key = (Cow::Owned(slot.node.into()), slot.instance, slot.kind);
         let (job, answer) = Asked::new(Load { hold: self.hold.clone(), key });
@@ -128,18 +122,8 @@ impl Session for RedbSession {
         &self.ledger
     }
 
-    fn discard(&mut self, mut doomed: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, RedbWriting> {
-        let mut keys = Vec::new();
-        self.slots.retain(|node, kept| {
-            kept.retain(|&(instance, kind)| {
-                let goes = doomed(Slot { node, index: 0, instance, kind });
-                if goes {
-                    keys.push((node.clone(), instance, kind));
-                }
-                !goes
-            });
-            !kept.is_empty()
-        });
+    fn discard(&mut self, doomed: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, RedbWriting> {
+        let keys = self.present.take(doomed);
         if keys.is_empty() {
             return Begun::Done(Ok(()));
         }
@@ -150,13 +134,9 @@ impl Session for RedbSession {
 }
 
 fn encoded(value: &impl Encode) -> Result<Vec<u8>, StoreError> {
-    let len = value.encoded_len()?;
-    if len > VALUE_MAX {
-        return Err(StoreError::new(StoreErrorKind::TooLarge { len, max: VALUE_MAX }));
-    }
-    let mut bytes = vec![0; len];
-    let len = value.encode(&mut bytes)?;
-    bytes.truncate(len);
+    let len = owned::encoded_len(value, VALUE_MAX)?;
+    let mut bytes = Vec::new();
+    owned::append(&mut bytes, len, value)?;
     Ok(bytes)
 }
 
@@ -184,8 +164,6 @@ pub(super) struct Hold {
     pub(super) run: Arc<str>,
     pub(super) token: u64,
 }
-
-pub(super) type OwnedKey = (Cow<'static, str>, u32, SlotKind);
 
 pub(super) struct Open {
     pub(super) run: Arc<str>,

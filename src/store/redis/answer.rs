@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use ::redis::Value;
 
-use super::{error, script, settings::Settings};
+use super::{error, log, script, settings::Settings};
 use crate::{
     run::RunId,
     store::{
@@ -29,7 +29,7 @@ impl Answered {
             (Some("open"), Some(Value::BulkString(ledger)), Some(Value::Array(heads))) => {
                 let heads =
                     heads.into_iter().map(|head| if let Value::BulkString(head) = head { head } else { Vec::new() });
-                let (present, order) = script::present(heads).ok_or_else(odd)?;
+                let (present, order) = log::present(heads).ok_or_else(odd)?;
                 Ok(Self::Open { present, order, ledger: ledger.into() })
             }
             (Some("busy"), Some(left), _) => Ok(Self::Busy(busy_for(&left)?)),
@@ -105,7 +105,7 @@ pub(super) fn looked(run: RunId, values: bool, value: Value) -> Result<Option<Ru
             _ => return Err(odd()),
         }
     }
-    let mut view = script::looked(run, holding, found, values).ok_or_else(damaged)?;
+    let mut view = log::looked(run, holding, found, values).ok_or_else(damaged)?;
     (view.age, view.ledger) = (age, ledger);
     view.idle = idle.filter(|_| holding == Holding::Free);
     Ok(Some(view).filter(|view| !view.slots.is_empty() || matches!(holding, Holding::Held { .. })))

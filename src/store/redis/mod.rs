@@ -10,6 +10,7 @@ mod bell;
 mod driver;
 mod error;
 mod line;
+mod log;
 mod script;
 mod session;
 mod settings;
@@ -301,7 +302,7 @@ impl RedisStore {
     }
 
     fn key(&self, run: &RunId) -> Arc<str> {
-        run.with_str(|id| script::key(&self.settings.prefix, id).into())
+        run.with_str(|id| script::run_key(&self.settings.prefix, id).into())
     }
 }
 

@@ -19,26 +19,14 @@
 //! What was written counts in the order of its numbers, not of its places: a write that is said twice, or comes late, changes
 //! nothing.
 
-use alloc::{borrow::ToOwned, collections::BTreeMap, format, string::String, vec::Vec};
+use alloc::{format, string::String};
 
-use crate::{
-    run::RunId,
-    slot::{Slot, SlotKind},
-    store::{
-        Encode, EncodeError, StoreError, StoreErrorKind,
-        codec::{HEAD, shape_of},
-        inspect::{Holding, Outline, Outlines, RunView, SlotView},
-        owned::Present,
-    },
-};
+use crate::run::RunId;
 
 /// The version of the keys; another one is refused.
 pub(super) const FORMAT: &str = "1";
 /// What the log begins with, since there is no list of nothing.
 pub(super) const FIRST: &str = "stroma 1";
-/// The longest value that a server takes, by its own default.
-const VALUE_MAX: usize = 512 << 20;
-
 /// A script, by its place in [`SCRIPTS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Script {
@@ -248,47 +236,11 @@ pub(super) fn run_of(prefix: &str, key: &[u8]) -> Option<RunId> {
     }
     let id = id.replace("%7B", "{").replace("%7D", "}").replace("%25", "%");
     // Whatever another program's key looks like, it is read as one that we would write, or not at all.
-    RunId::new(&id).ok().filter(|run| run.with_str(|id| self::key(prefix, id)).as_bytes() == key)
-}
-
-/// What is known of a run, from what [`LOOK`] answers about its log.
-pub(super) fn looked(
-    run: RunId,
-    holding: Holding,
-    writes: impl IntoIterator<Item = (Vec<u8>, usize, Vec<u8>)>,
-    values: bool,
-) -> Option<RunView> {
-    let mut ordered = BTreeMap::new();
-    for (head, len, rest) in writes {
-        let head = String::from_utf8(head).ok()?;
-        let (order, what) = head.split_once(' ')?;
-        ordered.insert(order.parse::<u64>().ok()?, (what.to_owned(), len, rest));
-    }
-    let mut view = RunView::new(run, holding);
-    let mut slots = BTreeMap::new();
-    for (what, len, rest) in ordered.into_values() {
-        match what.split_once(' ') {
-            Some(("put", name)) => drop(slots.insert(name.to_owned(), (len, rest))),
-            None if what == "discard" => discarded(&rest)?.into_iter().for_each(|name| drop(slots.remove(name))),
-            None if what == "about" => view.outline = core::str::from_utf8(&rest).ok().and_then(Outline::parse),
-            _ => {}
-        }
-    }
-    let mut sorted = BTreeMap::new();
-    for (name, (len, rest)) in slots {
-        if let Some((node, instance, kind)) = slot_of(&name) {
-            let mut slot = SlotView::new(node.to_owned(), instance, kind, len, &rest);
-            let head = rest.get(..HEAD).unwrap_or(&rest).to_vec();
-            slot.bytes = values.then_some(rest);
-            sorted.insert((node.to_owned(), instance, kind), (slot, head));
-        }
-    }
-    sorted.into_values().for_each(|(slot, head)| view.add(slot, &head));
-    Some(view)
+    RunId::new(&id).ok().filter(|run| run.with_str(|id| run_key(prefix, id)).as_bytes() == key)
 }
 
 /// The key of a run's hash. Braces make its id the hash tag of a cluster, so braces in the id are escaped, and with them what escapes.
-pub(super) fn key(prefix: &str, run: &str) -> String {
+pub(super) fn run_key(prefix: &str, run: &str) -> String {
     let mut key = String::with_capacity(prefix.len() + run.len() + 3);
     key.push_str(prefix);
     key.push_str(":{");
@@ -305,309 +257,26 @@ pub(super) fn key(prefix: &str, run: &str) -> String {
 }
 
 /// The key of the log of a session. A run's key ends in a brace, so it is no log's.
-pub(super) fn log(run: &str, token: &str) -> String {
+pub(super) fn log_key(run: &str, token: &str) -> String {
     format!("{run}:{token}")
 }
 
-/// What stands for a slot in the log. The node's id stands last, so nothing in it can be taken for something else.
-pub(super) fn slot_name(node: &str, instance: u32, kind: SlotKind) -> String {
-    format!("{}.{instance}.{node}", word(kind))
-}
-
-/// The slot that a name stands for, or `None` for what is none, or one of a later version.
-fn slot_of(name: &str) -> Option<(&str, u32, SlotKind)> {
-    let mut parts = name.splitn(3, '.');
-    let (kind, instance, node) = (parts.next()?, parts.next()?, parts.next()?);
-    let kind = (0..=u8::MAX).map_while(SlotKind::from_u8).find(|known| word(*known) == kind)?;
-    Some((node, instance.parse().ok()?, kind))
-}
-
-/// One write: three elements, in one buffer.
-#[derive(Debug)]
-pub(super) struct Record {
-    bytes: Vec<u8>,
-    head: usize,
-    ledger: usize,
-    /// A write of its own that goes with it: its head, and an outline.
-    about: Option<(String, String)>,
-}
-
-impl Record {
-    pub(super) fn put(order: u64, slot: Slot<'_>, ledger: &[u8], value: &impl Encode) -> Result<Self, StoreError> {
-        let len = value.encoded_len()?;
-        if len > VALUE_MAX {
-            return Err(StoreError::new(StoreErrorKind::TooLarge { len, max: VALUE_MAX }));
-        }
-        let mut number = NumberText::default();
-        let mut bytes = Vec::with_capacity(48 + slot.node.len() + ledger.len() + len);
-        bytes.extend_from_slice(number.of(order));
-        bytes.extend_from_slice(b" put ");
-        bytes.extend_from_slice(word(slot.kind).as_bytes());
-        bytes.push(b'.');
-        bytes.extend_from_slice(number.of(u64::from(slot.instance)));
-        bytes.push(b'.');
-        bytes.extend_from_slice(slot.node.as_bytes());
-        let mut record = Self::with_ledger(bytes, ledger);
-        record.bytes.resize(record.ledger + len, 0);
-        let value_at = record.bytes.get_mut(record.ledger..).ok_or(EncodeError::NoRoom)?;
-        let len = value.encode(value_at)?;
-        record.bytes.truncate(record.ledger + len);
-        Ok(record)
-    }
-
-    pub(super) fn spent(order: u64, ledger: &[u8]) -> Self {
-        Self::with_ledger(format!("{order} spent").into_bytes(), ledger)
-    }
-
-    pub(super) fn discard(order: u64, slots: impl IntoIterator<Item = String>) -> Self {
-        let mut record = Self::with_ledger(format!("{order} discard").into_bytes(), &[]);
-        for name in slots {
-            record.bytes.extend_from_slice(format!("{}:", name.len()).as_bytes());
-            record.bytes.extend_from_slice(name.as_bytes());
-        }
-        record
-    }
-
-    fn with_ledger(mut bytes: Vec<u8>, ledger: &[u8]) -> Self {
-        let head = bytes.len();
-        bytes.extend_from_slice(ledger);
-        Self { head, ledger: bytes.len(), bytes, about: None }
-    }
-
-    /// Head, ledger and the rest.
-    pub(super) fn parts(&self) -> [&[u8]; 3] {
-        let (front, rest) = self.bytes.split_at_checked(self.ledger).unwrap_or_default();
-        let (head, ledger) = front.split_at_checked(self.head).unwrap_or_default();
-        [head, ledger, rest]
-    }
-
-    /// Adds what is known of the pipeline that this input is for, as the write after it.
-    pub(super) fn tell(&mut self, outlines: &Outlines, order: impl FnOnce() -> u64) {
-        let [_, _, input] = self.parts();
-        if let Some(outline) = shape_of(input).and_then(|shape| outlines.get(&shape)) {
-            self.about = Some((format!("{} about", order()), outline.clone()));
-        }
-    }
-
-    pub(super) const fn about(&self) -> Option<&(String, String)> {
-        self.about.as_ref()
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.bytes.len() + self.about.as_ref().map_or(0, |(head, outline)| head.len() + outline.len())
-    }
-}
-
-/// A number as text, without the machinery of `format!`: one is written with each checkpoint.
-#[derive(Default)]
-struct NumberText([u8; 20]);
-
-impl NumberText {
-    fn of(&mut self, mut number: u64) -> &[u8] {
-        let mut from = self.0.len();
-        for digit in self.0.iter_mut().rev() {
-            *digit = b'0' + (number % 10) as u8;
-            number /= 10;
-            from -= 1;
-            if number == 0 {
-                break;
-            }
-        }
-        self.0.get(from..).unwrap_or_default()
-    }
-}
-
-/// What a run has, from the heads of its log: where in the log each slot is, and the highest number.
-pub(super) fn present(heads: impl IntoIterator<Item = Vec<u8>>) -> Option<(Present<Option<usize>>, u64)> {
-    let mut writes = BTreeMap::new();
-    let mut heads = heads.into_iter();
-    // The first element of the log is none of them, and each has three.
-    let mut at = 1;
-    while let Some(head) = heads.next() {
-        let head = String::from_utf8(head).ok()?;
-        let (order, what) = head.split_once(' ')?;
-        let write = match what.split_once(' ') {
-            Some(("put", name)) => {
-                slot_of(name).map(|(node, instance, kind)| Write::Put(node.to_owned(), instance, kind, at + 2))
-            }
-            None if what == "discard" => Some(Write::Discard(heads.next()?)),
-            // A kind of a later version is kept, but there is nothing that this one could do with it.
-            _ => None,
-        };
-        writes.insert(order.parse::<u64>().ok()?, write);
-        at += 3;
-    }
-    let last = writes.last_key_value().map_or(0, |(order, _)| *order);
-    let mut present = Present::default();
-    for write in writes.into_values().flatten() {
-        match write {
-            Write::Put(node, instance, kind, at) => present.insert((node.into(), instance, kind), Some(at)),
-            Write::Discard(names) => {
-                for name in discarded(&names)? {
-                    if let Some((node, instance, kind)) = slot_of(name) {
-                        present.remove(Slot { node, index: 0, instance, kind });
-                    }
-                }
-            }
-        }
-    }
-    Some((present, last))
-}
-
-enum Write {
-    Put(String, u32, SlotKind, usize),
-    Discard(Vec<u8>),
-}
-
-fn discarded(names: &[u8]) -> Option<Vec<&str>> {
-    let mut rest = core::str::from_utf8(names).ok()?;
-    let mut found = Vec::new();
-    while !rest.is_empty() {
-        let (len, tail) = rest.split_once(':')?;
-        let (name, tail) = tail.split_at_checked(len.parse().ok()?)?;
-        found.push(name);
-        rest = tail;
-    }
-    Some(found)
-}
-
-/// The words are part of the stored format and never change.
-fn word(kind: SlotKind) -> &'static str {
-    match kind {
-        SlotKind::Input => "input",
-        SlotKind::Output => "output",
-        SlotKind::Intent => "intent",
-        SlotKind::Decision => "decision",
-        SlotKind::Signal => "signal",
-    }
-}
-
 #[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
 
-    struct Raw(Vec<u8>);
-
-    impl Encode for Raw {
-        fn encoded_len(&self) -> Result<usize, EncodeError> {
-            Ok(self.0.len())
-        }
-
-        fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-            buffer.get_mut(..self.0.len()).ok_or(EncodeError::NoRoom)?.copy_from_slice(&self.0);
-            Ok(self.0.len())
-        }
-    }
-
-    fn kinds() -> impl Strategy<Value = SlotKind> {
-        (0_u8..5).prop_map(|number| SlotKind::from_u8(number).unwrap())
-    }
-
-    fn slots() -> impl Strategy<Value = (String, u32, SlotKind)> {
-        ("[a.:0-9 \n]{0,4}", 0_u32..12, kinds())
-    }
-
-    /// What one session does: slots are saved, or discarded, in this order.
-    fn sessions() -> impl Strategy<Value = Vec<(bool, Vec<(String, u32, SlotKind)>)>> {
-        proptest::collection::vec((any::<bool>(), proptest::collection::vec(slots(), 1..4)), 0..12)
-    }
-
     proptest! {
         #[test]
-        fn a_name_is_read_as_it_was_written(node in any::<String>(), instance in any::<u32>(), kind in kinds()) {
-            let name = slot_name(&node, instance, kind);
-            prop_assert_eq!(slot_of(&name), Some((node.as_str(), instance, kind)));
-        }
-
-        #[test]
-        fn a_record_says_what_it_is(
-            order in any::<u64>(),
-            (node, instance, kind) in slots(),
-            ledger in any::<Vec<u8>>(),
-            value in any::<Vec<u8>>(),
-        ) {
-            let slot = Slot { node: &node, index: 0, instance, kind };
-            let record = Record::put(order, slot, &ledger, &Raw(value.clone())).unwrap();
-            let head = format!("{order} put {}", slot_name(&node, instance, kind));
-            prop_assert_eq!(record.parts(), [head.as_bytes(), &*ledger, &*value]);
-        }
-
-        /// However the writes come to stand in the log, and however often each.
-        #[test]
-        fn the_log_counts_in_the_order_of_its_numbers(
-            session in sessions(),
-            places in proptest::collection::vec(any::<(prop::sample::Index, bool)>(), 0..24),
-        ) {
-            let mut expected = Present::default();
-            let mut log = Vec::new();
-            let mut order = 0;
-            for (discards, slots) in session {
-                if discards {
-                    order += 1;
-                    log.push(Record::discard(order, slots.iter().map(|(node, instance, kind)| slot_name(node, *instance, *kind))));
-                    for (node, instance, kind) in &slots {
-                        expected.remove(Slot { node, index: 0, instance: *instance, kind: *kind });
-                    }
-                    continue;
-                }
-                for (node, instance, kind) in slots {
-                    order += 1;
-                    let slot = Slot { node: &node, index: 0, instance, kind };
-                    log.push(Record::put(order, slot, &[], &Raw(Vec::new())).unwrap());
-                    expected.insert((node.into(), instance, kind), ());
-                }
-            }
-            // Some stand elsewhere, and some stand there twice.
-            let mut shuffled: Vec<_> = (0..log.len()).collect();
-            for (at, twice) in places {
-                if let Some(&which) = shuffled.get(at.index(shuffled.len().max(1))) {
-                    if !twice {
-                        shuffled.retain(|other| *other != which);
-                    }
-                    shuffled.push(which);
-                }
-            }
-            let mut heads = Vec::new();
-            for at in &shuffled {
-                let [head, _, rest] = log.get(*at).unwrap().parts();
-                heads.push(head.to_vec());
-                if head.ends_with(b" discard") {
-                    heads.push(rest.to_vec());
-                }
-            }
-            let (found, last) = present(heads).unwrap();
-            prop_assert_eq!(last, order);
-            let mut names = [Vec::new(), Vec::new()];
-            expected.each(|slot| names[0].push(slot_name(slot.node, slot.instance, slot.kind)));
-            found.each(|slot| names[1].push(slot_name(slot.node, slot.instance, slot.kind)));
-            let [expected, found] = names;
-            prop_assert_eq!(expected, found);
-        }
-
-        #[test]
-        fn whatever_is_in_the_log_is_read_or_refused(heads in any::<Vec<Vec<u8>>>()) {
-            let _ = present(heads);
-        }
-
-        #[test]
         fn two_runs_never_share_a_key(one in "[a{}%7BD:*]{0,6}", other in "[a{}%7BD:*]{0,6}", token in "[0-9a-f]{32}") {
-            let keys = |run: &str| [key("stroma", run), log(&key("stroma", run), &token)];
+            let keys = |run: &str| [run_key("stroma", run), log_key(&run_key("stroma", run), &token)];
             let ([run, log], others) = (keys(&one), keys(&other));
             prop_assert_eq!(one == other, others.contains(&run) || others.contains(&log));
             // One tag, and it is the whole id.
             prop_assert_eq!((run.matches('{').count(), run.matches('}').count()), (1, 1));
             prop_assert!(run.ends_with('}'), "{}", run);
             prop_assert!(log.starts_with(&run));
-        }
-    }
-
-    #[test]
-    fn numbers_are_written_like_others() {
-        for number in [0, 7, 10, 99, 100, 12_345, u64::MAX] {
-            assert_eq!(NumberText::default().of(number), format!("{number}").as_bytes());
         }
     }
 }

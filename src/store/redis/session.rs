@@ -15,12 +15,12 @@ use tokio::sync::oneshot;
 
 use super::{
     error,
-    script::{self, Record},
+    log::{self, Record},
     work::{Asking, Opened, Work},
 };
 use crate::{
     slot::{Slot, SlotKind},
-    store::{Begun, Encode, Session, StoreError, StoreErrorKind},
+    store::{Begun, Encode, Session, StoreError, StoreErrorKind, error::missing},
 };
 
 /// Exclusive access to one run of a [`RedisStore`](super::RedisStore); it does not borrow the store.
@@ -109,10 +109,10 @@ impl Session for RedisSession {
         _read: impl FnOnce(&[u8]) -> R,
     ) -> Begun<Result<R, StoreError>, RedisReading> {
         let Some(at) = self.0.present.get(slot) else {
-            return Begun::Done(Err(StoreError::new(StoreErrorKind::Missing)));
+            return Begun::Done(Err(missing()));
         };
         let (answer, reading) = oneshot::channel();
-        let name = script::slot_name(slot.node, slot.instance, slot.kind);
+        let name = log::slot_name(slot.node, slot.instance, slot.kind);
         self.0.grip.ask(Work::Load { hold: Arc::clone(&self.0.grip.hold), at: *at, name, answer });
         Begun::Pending(RedisReading(reading))
     }
@@ -127,7 +127,7 @@ impl Session for RedisSession {
             return Begun::Done(Ok(()));
         }
         self.0.grip.empty = self.0.present.is_empty();
-        let names = taken.iter().map(|(node, instance, kind)| script::slot_name(node, *instance, *kind));
+        let names = taken.iter().map(|(node, instance, kind)| log::slot_name(node, *instance, *kind));
         let record = Record::discard(self.next(), names);
         Begun::Pending(self.write(record))
     }

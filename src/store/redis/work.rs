@@ -9,7 +9,7 @@ use std::{sync::Mutex, time::Instant};
 
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
-use super::script::{self, Record};
+use super::{log::Record, script};
 use crate::{
     run::RunId,
     store::{
@@ -68,7 +68,7 @@ pub(super) struct Hold {
 impl Hold {
     pub(super) fn new(run: Arc<str>, token: String, now: Instant) -> Self {
         Self {
-            log: script::log(&run, &token),
+            log: script::log_key(&run, &token),
             run,
             token,
             hurried: AtomicBool::new(false),

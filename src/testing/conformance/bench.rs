@@ -9,11 +9,11 @@ use core::{
 };
 use std::time::Instant;
 
-use super::{super::parts::Raw, subject::Limits};
+use super::subject::Limits;
 use crate::{
     run::RunId,
     slot::{Slot, SlotKind},
-    store::{Access, Begun, Encode, EncodeError, Session, Store, StoreError, StoreErrorKind},
+    store::{Access, Begun, Session, Store, StoreError, StoreErrorKind, raw::Raw},
 };
 
 /// Nothing, or what the store did instead.
@@ -36,20 +36,6 @@ pub(super) const POLLS: usize = 8;
 pub(super) struct Bench<'s, S> {
     pub(super) store: &'s S,
     pub(super) limits: Limits,
-}
-
-/// A value that scribbles over its buffer, and then cannot be encoded.
-pub(super) struct Faithless;
-
-impl Encode for Faithless {
-    fn encoded_len(&self) -> Result<usize, EncodeError> {
-        Ok(3)
-    }
-
-    fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-        buffer.get_mut(..3).ok_or(EncodeError::NoRoom)?.fill(0xee);
-        Err(EncodeError::NotFaithful)
-    }
 }
 
 /// The output of a node that stands at `index`, from 1.

@@ -6,15 +6,12 @@ use alloc::{
     vec::Vec,
 };
 
-use super::{
-    super::parts::Raw,
-    bench::{
-        A, B, Bench, Held, POLLS, R, bytes, dropped, ended, finds, hold, is_busy, kind_is, output, put, said, sees,
-    },
+use super::bench::{
+    A, B, Bench, Held, POLLS, R, bytes, dropped, ended, finds, hold, is_busy, kind_is, output, put, said, sees,
 };
 use crate::{
     run::RunId,
-    store::{Access, Session, Store, StoreErrorKind},
+    store::{Access, Session, Store, StoreErrorKind, raw::Raw},
 };
 
 const OTHER: RunId = RunId::from_u128(2);

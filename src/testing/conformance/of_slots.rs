@@ -14,16 +14,19 @@ use core::{
 };
 
 use super::{
-    super::parts::{Random, Raw},
+    super::parts::Random,
     bench::{
-        A, B, Bench, C, Faithless, Held, POLLS, R, begun, bytes, dropped, ended, finds, hold, kind_is, load, name,
-        output, put, said, sees,
+        A, B, Bench, C, Held, POLLS, R, begun, bytes, dropped, ended, finds, hold, kind_is, load, name, output, put,
+        said, sees,
     },
 };
 use crate::{
     run::RunId,
     slot::{Slot, SlotKind},
-    store::{Begun, LEDGER_MAX, Session, Store, StoreError, StoreErrorKind},
+    store::{
+        Begun, LEDGER_MAX, Session, Store, StoreError, StoreErrorKind,
+        raw::{Faithless, Raw},
+    },
 };
 
 /// Ids of nodes that a store may confuse if its keys are made of them carelessly.

@@ -6,13 +6,12 @@ use std::thread;
 use tokio::{runtime::Runtime, sync::oneshot};
 
 use super::{
-    super::parts::Raw,
     bench::{A, B, Bench, C, Held, R, dropped, ended, hold, is_busy, put, said, sees},
     subject::Subject,
 };
 use crate::{
     run::RunId,
-    store::{Access, Session, Store},
+    store::{Access, Session, Store, raw::Raw},
 };
 
 pub(super) async fn reopens<T: Subject>(subject: &T, place: &T::Place) -> Held {

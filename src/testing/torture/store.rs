@@ -4,7 +4,6 @@ use alloc::{collections::BTreeSet, sync::Arc, vec::Vec};
 use core::{fmt, future::Future};
 
 use super::{
-    super::parts::Raw,
     ask::{Answer, Asked, Party},
     model::{Change, Key, key},
     schedule::{Fault, Op},
@@ -12,7 +11,7 @@ use super::{
 use crate::{
     run::RunId,
     slot::Slot,
-    store::{Access, Begun, Encode, Session, Store, StoreError, StoreErrorKind},
+    store::{Access, Begun, Encode, Session, Store, StoreError, StoreErrorKind, raw::Raw},
 };
 
 /// A store between the run and the one under test, in which things go wrong as it is written: what

@@ -1,97 +1,30 @@
 //! Holders that stand still, and those who wait. The time is made up, except for where a thread beats.
 
 use core::time::Duration;
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    sync::{
-        Arc,
-        mpsc::{self, Receiver, Sender},
-    },
-    time::Instant,
-    vec,
-    vec::Vec,
-};
+use std::{fs, path::PathBuf, sync::Arc, time::Instant, vec, vec::Vec};
 
 use tempfile::TempDir;
 use uuid::Uuid;
 
-use super::{BUSY, ended, existing, folder, holders, id, kind, load, open, output, put, until, wait};
+use super::{
+    BUSY, ended, existing, folder,
+    hand::{Hand, TERM, came, result},
+    holders, id, kind, load, open, output, put, until, wait,
+};
 use crate::store::{
-    Access, Begun, Session, Store, StoreError, StoreErrorKind,
+    Access, Begun, Session, Store, StoreErrorKind,
     redb::{
         RedbSession, RedbStore,
         answer::Answer,
-        driver::Driver,
         holder::Holder,
         lease::{TERM_MIN, beside},
         patience::Wait,
-        session::{Asked, Forget, Job, Open},
+        session::{Asked, Forget, Job},
     },
 };
 
-pub(super) const TERM: Duration = Duration::from_secs(30);
-
 fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
-}
-
-/// A store whose thread is the test's.
-pub(super) struct Hand {
-    pub(super) driver: Driver,
-    pub(super) jobs: Sender<Job>,
-    pub(super) inbox: Receiver<Job>,
-}
-
-impl Hand {
-    pub(super) fn new(path: &Path) -> Self {
-        let (jobs, inbox) = mpsc::channel();
-        Self { driver: Driver::start(path).unwrap(), jobs, inbox }
-    }
-
-    /// Beats without a thread.
-    pub(super) fn beat(&self, term: Duration, count: u64) {
-        let holder = &self.driver.holder;
-        let term = u64::try_from(term.as_nanos()).unwrap();
-        let bytes = [term.to_le_bytes(), count.to_le_bytes()].concat();
-        fs::write(beside(&holder.folder, Uuid::from_u128(holder.id)), bytes).unwrap();
-    }
-
-    pub(super) fn asked(&self, run: &str, patience: Duration) -> (Job, Answer<RedbSession>) {
-        let (job, answer) = Asked::new(Open {
-            run: Arc::from(run),
-            access: Access::Create,
-            jobs: self.jobs.clone(),
-            wait: Wait::new(patience),
-        });
-        (Job::Open(job), answer)
-    }
-
-    pub(super) fn open(&mut self, run: &str, now: Instant) -> Result<RedbSession, StoreError> {
-        let (job, answer) = self.asked(run, Duration::ZERO);
-        self.driver.serve(vec![job], now);
-        came(answer).unwrap()
-    }
-
-    /// Does what was asked through sessions.
-    pub(super) fn work(&mut self, now: Instant) {
-        let jobs = self.inbox.try_iter().collect();
-        self.driver.serve(jobs, now);
-    }
-}
-
-/// What has been answered by now.
-pub(super) fn came<T>(mut answer: Answer<T>) -> Option<Result<T, StoreError>> {
-    answer.0.try_recv().ok()
-}
-
-pub(super) fn result<T, F: Future<Output = Result<T, StoreError>>>(
-    hand: &mut Hand,
-    now: Instant,
-    begun: Begun<Result<T, StoreError>, F>,
-) -> Result<T, StoreError> {
-    hand.work(now);
-    ended(begun)
 }
 
 fn busy(until: Duration) -> Option<StoreErrorKind> {

@@ -1,6 +1,8 @@
 //! What the tests of the store have in common.
 
 mod errors;
+mod fences;
+mod hand;
 mod holders;
 mod journals;
 mod leases;
@@ -26,7 +28,7 @@ use super::{RedbSession, RedbStore, holder::Holder};
 use crate::{
     run::RunId,
     slot::{Slot, SlotKind},
-    store::{Access, Begun, Encode, EncodeError, Session, Store, StoreError, StoreErrorKind},
+    store::{Access, Begun, Session, Store, StoreError, StoreErrorKind, raw::Raw},
 };
 
 /// The smallest executor there is: the store must need no more.
@@ -58,19 +60,6 @@ pub(super) fn ended<T>(
 
 pub(super) fn kind<T>(result: Result<T, StoreError>) -> Option<StoreErrorKind> {
     result.err().map(|error| error.kind())
-}
-
-pub(super) struct Raw<'b>(pub(super) &'b [u8]);
-
-impl Encode for Raw<'_> {
-    fn encoded_len(&self) -> Result<usize, EncodeError> {
-        Ok(self.0.len())
-    }
-
-    fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-        buffer.get_mut(..self.0.len()).ok_or(EncodeError::NoRoom)?.copy_from_slice(self.0);
-        Ok(self.0.len())
-    }
 }
 
 pub(super) const BUSY: Option<StoreErrorKind> = Some(StoreErrorKind::Busy { until: None });

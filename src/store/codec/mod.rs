@@ -8,16 +8,22 @@
 //! crc      4 bytes   CRC-32/ISO-HDLC of all before it, little endian
 //! ```
 
+mod flavor;
+#[cfg(test)]
+mod tests;
+mod wary;
+
 use core::{fmt, marker::PhantomData, num::NonZeroU64};
 
 use postcard::ser_flavors::Flavor;
 use postcard_schema::{Schema, key::Key};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{
-    Encode, EncodeError,
+use self::{
+    flavor::{Compare, Sink, refused},
     wary::{Wary, has_map},
 };
+use super::{Encode, EncodeError};
 
 /// The first byte of every checkpoint.
 pub const FORMAT_VERSION: u8 = 1;
@@ -328,52 +334,6 @@ fn write<T: Payload>(value: &T, shape: Option<NonZeroU64>, buffer: &mut [u8]) ->
     Ok(VERSION_AND_SCHEMA + at + CRC)
 }
 
-/// Where a payload goes.
-struct Sink<'b> {
-    rest: &'b mut [u8],
-    at: usize,
-}
-
-impl Flavor for Sink<'_> {
-    type Output = Self;
-
-    #[inline(always)]
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        *self.rest.get_mut(self.at).ok_or(postcard::Error::SerializeBufferFull)? = byte;
-        self.at += 1;
-        Ok(())
-    }
-
-    #[inline(always)]
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        // Most pieces are numbers of a byte or two, and a call to copy them would cost more than they do.
-        match bytes {
-            [one] => return self.try_push(*one),
-            [one, two] => {
-                self.try_push(*one)?;
-                return self.try_push(*two);
-            }
-            _ => {}
-        }
-        let end = self.at + bytes.len();
-        self.rest.get_mut(self.at..end).ok_or(postcard::Error::SerializeBufferFull)?.copy_from_slice(bytes);
-        self.at = end;
-        Ok(())
-    }
-
-    fn finalize(self) -> postcard::Result<Self> {
-        Ok(self)
-    }
-}
-
-#[cold]
-fn refused(error: postcard::Error) -> EncodeError {
-    match error {
-        postcard::Error::SerializeBufferFull => EncodeError::NoRoom,
-        _ => EncodeError::Unserialisable,
-    }
-}
-
 /// The bytes before the checksum, once version, checksum and schema were found right.
 #[inline]
 fn verified<T: Payload>(bytes: &[u8]) -> Result<&[u8], CheckpointFault> {
@@ -427,92 +387,5 @@ pub(crate) fn faithful<T: Payload>(bytes: &[u8]) -> Result<(), EncodeError> {
     match postcard::serialize_with_flavor(&again, Compare { expected: bytes }) {
         Ok(true) => Ok(()),
         _ => Err(EncodeError::NotFaithful),
-    }
-}
-
-/// Serialises into nothing and says whether the bytes would have been the expected ones: no buffer needed.
-struct Compare<'e> {
-    expected: &'e [u8],
-}
-
-impl Flavor for Compare<'_> {
-    type Output = bool;
-
-    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
-        self.try_extend(&[byte])
-    }
-
-    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        match self.expected.strip_prefix(bytes) {
-            Some(rest) => {
-                self.expected = rest;
-                Ok(())
-            }
-            None => Err(postcard::Error::SerializeBufferFull),
-        }
-    }
-
-    fn finalize(self) -> postcard::Result<bool> {
-        Ok(self.expected.is_empty())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_checkpoint_is_its_header_its_payload_and_its_checksum() {
-        let mut buffer = [0; 64];
-        let len = encode(&(1_u8, 300_u32), &mut buffer).unwrap_or_default();
-        assert_eq!(len, encoded_len(&(1_u8, 300_u32)).unwrap_or_default());
-        let bytes = &buffer[..len];
-        assert_eq!(bytes[0], FORMAT_VERSION);
-        assert_eq!(bytes[1..9], <(u8, u32)>::SCHEMA_KEY.to_le_bytes());
-        assert_eq!(bytes[9..len - 4], [1, 0xac, 0x02]);
-        assert_eq!(decode::<(u8, u32)>(bytes), Ok((1, 300)));
-    }
-
-    #[test]
-    fn every_flipped_bit_and_every_missing_byte_is_found() {
-        let mut buffer = [0; 64];
-        let value = (7_u8, [3_u32; 4]);
-        let len = encode(&value, &mut buffer).unwrap_or_default();
-        for bit in 0..len * 8 {
-            let mut flipped = buffer;
-            flipped[bit / 8] ^= 1 << (bit % 8);
-            assert!(decode::<(u8, [u32; 4])>(&flipped[..len]).is_err(), "bit {bit}");
-        }
-        for short in 0..len {
-            assert!(decode::<(u8, [u32; 4])>(&buffer[..short]).is_err(), "{short} bytes");
-        }
-    }
-
-    #[test]
-    fn another_schema_is_named_with_both_keys() {
-        let mut buffer = [0; 64];
-        let len = encode(&7_u32, &mut buffer).unwrap_or_default();
-        assert_eq!(
-            decode::<u64>(&buffer[..len]),
-            Err(CheckpointFault::Schema { stored: u32::SCHEMA_KEY, expected: u64::SCHEMA_KEY })
-        );
-    }
-
-    #[test]
-    fn an_input_knows_its_pipeline_and_its_value() {
-        let mut buffer = [0; 64];
-        let len = Value { value: &9_u64, shape: NonZeroU64::new(0xfeed) }.encode(&mut buffer).unwrap_or_default();
-        let bytes = &buffer[..len];
-        assert_eq!(input_fingerprint(bytes), Ok(0xfeed));
-        assert_eq!(decode_input::<u64>(bytes), Ok(9));
-        assert_eq!(check_input(bytes, &9_u64), Ok(true));
-        assert_eq!(check_input(bytes, &10_u64), Ok(false));
-        assert_eq!(check_input(bytes, &900_u64), Ok(false));
-    }
-
-    #[test]
-    fn a_value_that_does_not_fit_says_so() {
-        let mut buffer = [0; 13];
-        assert_eq!(encode(&7_u64, &mut buffer), Err(EncodeError::NoRoom));
     }
 }
