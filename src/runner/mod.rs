@@ -2,6 +2,7 @@
 
 #[cfg(feature = "std")]
 mod any;
+mod build;
 mod builder;
 mod caps;
 mod outcome;
@@ -10,7 +11,8 @@ mod run;
 
 #[cfg(feature = "std")]
 pub use any::{AnyRunner, RunResult};
-pub use builder::{Build, BuildError, Builder};
+pub use build::{Build, BuildError};
+pub use builder::Builder;
 #[cfg(feature = "tokio")]
 pub use caps::Quick;
 pub use caps::{Caps, NoContext};

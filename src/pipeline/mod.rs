@@ -1,6 +1,18 @@
 //! Pipelines: how they are written down.
 
+mod node;
+mod par;
+mod sealed;
+mod types;
+
 use core::{fmt, marker::PhantomData, time::Duration};
+
+pub use node::{node, node_with};
+pub use par::{__beside, __par_chained, __types_of, par};
+pub use sealed::Sealed;
+#[cfg(feature = "garde")]
+pub use types::ValidatedStep;
+pub use types::{CxStep, Ensured, FnStep, MapStep, Required, TryMapStep};
 
 #[cfg(feature = "tokio")]
 use crate::body::Spawnable;
@@ -11,17 +23,15 @@ use crate::valid::{Valid, Validated};
 use crate::{
     budget::Budget,
     chain::{self, Checks, Fold, Nil, One, Push, Tune, Wrapped},
-    compose::{Chained, CxFn, CxNode, Fallible, Fast, Flat, FnNode, Map, MapErr, NodeFn, Par, Settleable, TryMap},
+    compose::{CxNode, Fallible, Flat, Map, MapErr, Settleable, TryMap},
     contract::Verdict,
     describe::{Description, Shown},
-    exec::{Node, Walk},
-    into_node::{IntoBranch, IntoNode, Known, Piece, Same},
-    layer::{Budgeted, Deadline, FromStart, Inherit, Leaf, Policy, Skipped, Step, Stored, Unlimited, WriteAhead},
+    exec::Node,
+    into_node::{IntoBranch, IntoNode, Piece},
+    layer::{Budgeted, Deadline, FromStart, Leaf, Policy, Skipped, Step, WriteAhead},
     policy::PolicyMap,
 };
 
-/// A pipeline that takes an `In` and yields an `Out` or an `Error`.
-///
 /// It does nothing by itself: [`Runner`](crate::Runner) runs it. Its first parameter is the nested type of its nodes, which
 /// nobody need write: a function returns a part of a pipeline as [`Sealed`].
 ///
@@ -74,203 +84,6 @@ use crate::{
 pub struct Pipeline<C, In, Out, Error> {
     pub(crate) chain: C,
     types: PhantomData<fn(In) -> (Out, Error)>,
-}
-
-/// A single node as it comes out of [`node`]. (Through [`Known`], so that a wrong function is one error.)
-pub type FnStep<F, In, Fut, Out> = <Out as Known>::Is<Step<FnNode<F, In, Fut>, Policy<Inherit, Unlimited, Stored>>>;
-
-/// A single node as it comes out of [`node_with`]. (Through [`Known`], so that a wrong function is one error.)
-pub type CxStep<F, In, C, Out, Error> =
-    <Out as Known>::Is<Step<CxNode<F, In, C, Out, Error>, Policy<Inherit, Unlimited, Stored>>>;
-
-/// A chain whose input is checked, as it comes out of [`Pipeline::require`]. (Through [`Verdict`], so that a wrong check is one
-/// error.)
-pub type Required<C, F, V> = <V as Verdict>::Is<<C as Checks>::Require<F>>;
-
-/// A chain whose output is checked, as it comes out of [`Pipeline::ensure`]. (Through [`Verdict`], so that a wrong check is one
-/// error.)
-pub type Ensured<C, F, V> = <V as Verdict>::Is<<C as Checks>::Ensure<F>>;
-
-/// A chain whose output obeys the rules of its type, as it comes out of [`Pipeline::validated`]. (Through [`Known`], so that a type
-/// without rules is one error.)
-#[cfg(feature = "garde")]
-pub type ValidatedStep<C, Context> = <Context as Known>::Is<<C as Checks>::Ensure<Validated>>;
-
-/// A plain function as it comes out of [`Pipeline::map`].
-pub type MapStep<F, In, Out, Error> = <Out as Known>::Is<Map<F, In, Out, Error>>;
-
-/// A plain function as it comes out of [`Pipeline::try_map`].
-pub type TryMapStep<F, In, Out, Error> = <Out as Known>::Is<TryMap<F, In, Out, Error>>;
-
-/// A node made of an async function or closure that takes the input alone.
-///
-/// The id names the node in checkpoints, traces and errors; [`build`](crate::Builder::build) checks it.
-///
-/// ```
-/// # #[derive(Debug)] struct AppError;
-/// async fn double(x: u32) -> Result<u32, AppError> {
-///     Ok(x * 2)
-/// }
-///
-/// let factor = 3;
-/// let pipeline = stroma::node("double", double)
-///     .then(stroma::node("increment", async |x: u32| Ok(x + 1)))
-///     .then(stroma::node("triple", move |x: u32| async move { Ok(x * factor) }));
-/// # let _ = pipeline;
-/// ```
-///
-/// A closure that uses something it owns is called again and again, so it lends or copies it to each future:
-/// `move |x| { let client = client.clone(); async move { client.get(x).await } }`.
-///
-/// # When it does not compile
-/// A function that is not async, or does not return a `Result`, is named in an error of ours. Three others are the compiler's,
-/// since the bound is a plain `Fn`:
-///
-/// - *async closure does not implement `Fn` because it captures state from its environment*: it lacks the copy above. It is said
-///   a second time where the runner is built in the same function.
-/// - *cannot move out of `client`, a captured variable in an `Fn` closure*: so does this one; the compiler shows where.
-/// - *function is expected to take 1 argument, but it takes 2 arguments*: it takes a [`NodeCx`](crate::NodeCx) too, so it wants
-///   [`node_with`].
-#[doc(alias("step", "task"))]
-pub fn node<F, In, Fut, Out, Error>(id: &'static str, function: F) -> Pipeline<FnStep<F, In, Fut, Out>, In, Out, Error>
-where
-    F: NodeFn<In, Fut = Fut, Out = Out, Error = Error>,
-{
-    Pipeline::of(leaf(id, FnNode::new(function)))
-}
-
-/// A node made of an async function or closure that takes the input and a [`NodeCx`](crate::NodeCx).
-///
-/// ```
-/// # use stroma::{NodeCx, node_with};
-/// # #[derive(Debug)] struct AppError;
-/// struct Config {
-///     factor: u32,
-/// }
-///
-/// async fn scale(x: u32, cx: NodeCx<'_, Config>) -> Result<u32, AppError> {
-///     Ok(x * cx.context().factor)
-/// }
-///
-/// let pipeline = node_with("scale", scale);
-/// # let _ = pipeline;
-/// ```
-pub fn node_with<F, In, C, Out, Error>(
-    id: &'static str,
-    function: F,
-) -> Pipeline<CxStep<F, In, C, Out, Error>, In, Out, Error>
-where
-    F: for<'a> CxFn<'a, In, C, Out = Out, Error = Error>,
-    C: 'static,
-{
-    Pipeline::of(leaf(id, CxNode::new(function)))
-}
-
-fn leaf<B>(id: &'static str, body: B) -> Step<B, Policy<Inherit, Unlimited, Stored>> {
-    Step { id, key: id, body, policy: Policy { retry: Inherit, limit: Unlimited, keep: Leaf } }
-}
-
-/// Two branches that take the same input, concurrently on one task; the pair of their outputs comes out.
-///
-/// The input is cloned for each branch but the last, which [`build`](crate::Builder::build) checks.
-///
-/// Each branch has its own retries, time-outs and checkpoints. When one fails the other is dropped at once, unless
-/// [`settle`](Pipeline::settle) says otherwise. More than two: [`par!`](crate::par!).
-///
-/// ```
-/// # use stroma::{node, par};
-/// # #[derive(Debug)] struct AppError;
-/// # async fn count(text: String) -> Result<usize, AppError> { Ok(text.len()) }
-/// # async fn upper(text: String) -> Result<String, AppError> { Ok(text.to_uppercase()) }
-/// let pipeline = par(node("count", count), node("upper", upper)).map(|(count, upper)| format!("{count} {upper}"));
-/// # let _ = pipeline;
-/// ```
-#[doc(alias("join", "parallel", "fan_out"))]
-pub fn par<A, B, In, Error, Left, Right, LeftOut, RightOut>(
-    left: A,
-    right: B,
-) -> Pipeline<One<Par<Left, Right>, Nil>, In, (LeftOut, RightOut), Error>
-where
-    A: Piece<In = In, Out = LeftOut, Error = Error, Node = Left>,
-    B: IntoBranch<In, Error, Out = RightOut, Node = Right>,
-{
-    Pipeline::of(One { tree: Par::new(left.into_piece(), right.into_branch()), rest: Nil })
-}
-
-/// Three branches and more, for [`par!`](crate::par!).
-#[doc(hidden)]
-pub fn __par_chained<A, B, In, Error, Left, Right, LeftOut, RightOut>(
-    left: A,
-    right: B,
-) -> Pipeline<One<Par<Left, Right, Chained<Fast>>, Nil>, In, (LeftOut, RightOut), Error>
-where
-    A: Piece<In = In, Out = LeftOut, Error = Error, Node = Left>,
-    B: IntoBranch<In, Error, Out = RightOut, Node = Right>,
-{
-    Pipeline::of(One { tree: Par::new(left.into_piece(), right.into_branch()), rest: Nil })
-}
-
-/// What the first branch of a [`par!`](crate::par!) takes and fails with.
-#[doc(hidden)]
-pub fn __types_of<A, In, Error>(_: &A) -> PhantomData<fn(In) -> Error>
-where
-    A: Piece<In = In, Error = Error>,
-{
-    PhantomData
-}
-
-/// A further branch of a [`par!`](crate::par!), checked against the first one so that the error is at the one that is wrong.
-#[doc(hidden)]
-pub fn __beside<B, In, Error, Node>(_: PhantomData<fn(In) -> Error>, branch: B) -> Sealed<Node>
-where
-    B: IntoBranch<In, Error, Node = Node>,
-{
-    Sealed { node: branch.into_branch() }
-}
-
-/// Any number of branches from two to twelve that take the same input; the flat tuple of their outputs comes out.
-///
-/// ```
-/// # use stroma::{node, par};
-/// # #[derive(Debug)] struct AppError;
-/// # async fn f(x: u32) -> Result<u32, AppError> { Ok(x) }
-/// let pipeline = par!(node("a", f), node("b", f), node("c", f)).map(|(a, b, c)| a + b + c);
-/// assert_eq!(pipeline.describe().to_string(), "(a | b | c)");
-/// ```
-#[macro_export]
-macro_rules! par {
-    ($a:expr, $b:expr $(,)?) => {
-        $crate::par($a, $b)
-    };
-    ($first:expr, $($branch:expr),+ $(,)?) => {{
-        let first = $first;
-        let types = $crate::__types_of(&first);
-        $crate::__par_flat!([first, $($crate::__beside(types, $branch)),+] [] a b c d e f g h i j k l)
-    }};
-}
-
-#[doc(hidden)]
-#[macro_export]
-macro_rules! __par_flat {
-    ([$first:expr, $($rest:expr),+] [$($name:ident)*] $next:ident $($names:ident)*) => {
-        $crate::__par_flat!(@nest [$($rest),+] [$first] [$($name)* $next] $($names)*)
-    };
-    (@nest [$branch:expr, $($rest:expr),+] [$($done:expr),+] [$($name:ident)*] $next:ident $($names:ident)*) => {
-        $crate::__par_flat!(@nest [$($rest),+] [$($done),+, $branch] [$($name)* $next] $($names)*)
-    };
-    (@nest [$last:expr] [$($done:expr),+] [$($name:ident)*] $next:ident $($names:ident)*) => {
-        $crate::__par_flat!(@tree [$($done),+] $last).__flat(
-            |$crate::__par_flat!(@pattern $($name)* $next)| ($($name,)* $next)
-        )
-    };
-    (@tree [$first:expr, $second:expr] $last:expr) => {
-        $crate::__par_chained($first, $crate::par($second, $last))
-    };
-    (@tree [$first:expr, $($rest:expr),+] $last:expr) => {
-        $crate::__par_chained($first, $crate::__par_flat!(@tree [$($rest),+] $last))
-    };
-    (@pattern $a:ident $b:ident) => { ($a, $b) };
-    (@pattern $a:ident $($rest:ident)+) => { ($a, $crate::__par_flat!(@pattern $($rest)+)) };
 }
 
 impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
@@ -672,23 +485,6 @@ impl<C: Shown, In, Out, Error> fmt::Debug for Pipeline<C, In, Out, Error> {
     }
 }
 
-/// A pipeline that is closed: what a function returns that hides how it is made.
-///
-/// It is used like any other: `.then(counting())`, `par(a, counting())`, `Runner::new(counting())`. How to write such a function
-/// shows [`SendExec`](crate::SendExec).
-#[derive(Debug, Clone, Copy)]
-#[must_use = "a pipeline does nothing until a runner runs it"]
-pub struct Sealed<N> {
-    pub(crate) node: N,
-}
-
-impl<N: Node> Sealed<N> {
-    /// Its nodes and its shape, as [`Pipeline::describe`].
-    pub const fn describe(&self) -> Description<'_, Self> {
-        Description::of(self)
-    }
-}
-
 impl<C, In, Out, Error> IntoNode<In, Error> for Pipeline<C, In, Out, Error>
 where
     C: Fold<Node: Node<In = In, Out = Out, Error = Error>>,
@@ -724,52 +520,5 @@ where
 
     fn into_piece(self) -> C::Node {
         self.chain.fold()
-    }
-}
-
-#[diagnostic::do_not_recommend]
-impl<N, In, Error, It> IntoNode<In, Error> for Sealed<N>
-where
-    N: Node,
-    (N::In, N::Error): Same<(In, Error), Then<N> = It>,
-    It: Node<In = In, Out = N::Out, Error = Error>,
-{
-    type Out = N::Out;
-    type Node = It;
-
-    fn into_node(self) -> It {
-        <(N::In, N::Error)>::then(self.node)
-    }
-}
-
-#[diagnostic::do_not_recommend]
-impl<N, In, Error, It> IntoBranch<In, Error> for Sealed<N>
-where
-    N: Node,
-    (N::In, N::Error): Same<(In, Error), Then<N> = It>,
-    It: Node<In = In, Out = N::Out, Error = Error>,
-{
-    type Out = N::Out;
-    type Node = It;
-
-    fn into_branch(self) -> It {
-        <(N::In, N::Error)>::then(self.node)
-    }
-}
-
-impl<N: Node> Piece for Sealed<N> {
-    type In = N::In;
-    type Out = N::Out;
-    type Error = N::Error;
-    type Node = N;
-
-    fn into_piece(self) -> N {
-        self.node
-    }
-}
-
-impl<N: Node> Shown for Sealed<N> {
-    fn show<W: Walk>(&self, walk: &mut W) {
-        self.node.walk(walk);
     }
 }
