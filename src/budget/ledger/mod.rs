@@ -1,6 +1,13 @@
 //! What a run has spent and reserved, shared by all of its branches.
 
+mod account;
+mod ahead;
+#[cfg(test)]
+pub(super) mod asked;
 mod codec;
+#[cfg(test)]
+mod property;
+mod state;
 #[cfg(test)]
 mod tests;
 
@@ -10,74 +17,21 @@ use core::{
     time::Duration,
 };
 
+pub use account::Scope;
+use account::{Account, NONE, nanos};
+use ahead::Ahead;
+pub(crate) use ahead::{AheadAsked, AheadHere};
 pub use codec::LedgerError;
 pub(crate) use codec::{LEDGER_MAX, SHORT};
 use spin::mutex::SpinMutex;
+pub(crate) use state::INNER;
+use state::State;
 
 use super::{
+    amount::{Amount, Remaining},
     limit::{Budget, BudgetExceeded, SpendError},
     usd::Usd,
 };
-
-/// How many limits there can be in a run beside its own.
-pub(crate) const INNER: usize = if cfg!(feature = "alloc") { 7 } else { 3 };
-
-/// In place of a limit, and of the start of what has not begun.
-const NONE: u64 = u64::MAX;
-
-/// Tokens and money.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Amount {
-    /// Tokens, in and out together.
-    pub tokens: u64,
-    /// Money.
-    pub cost: Usd,
-}
-
-impl Amount {
-    /// Nothing.
-    pub const ZERO: Self = Self { tokens: 0, cost: Usd::ZERO };
-
-    fn checked_add(self, other: Self) -> Option<Self> {
-        Some(Self { tokens: self.tokens.checked_add(other.tokens)?, cost: self.cost.checked_add(other.cost)? })
-    }
-
-    pub(crate) fn saturating_add(self, other: Self) -> Self {
-        Self { tokens: self.tokens.saturating_add(other.tokens), cost: self.cost.saturating_add(other.cost) }
-    }
-
-    fn saturating_sub(self, other: Self) -> Self {
-        Self { tokens: self.tokens.saturating_sub(other.tokens), cost: self.cost.saturating_sub(other.cost) }
-    }
-
-    /// What is left of a whole without a part; a whole that was cut at the most that there can be has all parts.
-    fn minus_part(self, part: Self) -> Option<Self> {
-        let tokens = if self.tokens == NONE { Some(NONE) } else { self.tokens.checked_sub(part.tokens) };
-        let cost = if self.cost == Usd::MAX { Some(Usd::MAX) } else { self.cost.checked_sub(part.cost) };
-        Some(Self { tokens: tokens?, cost: cost? })
-    }
-}
-
-/// Which limit of a run: its own, or that of a part of its pipeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Scope(u8);
-
-impl Scope {
-    /// The run's own.
-    pub(crate) const RUN: Self = Self(0);
-}
-
-/// What is still left of a budget; `None` where there is no limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Remaining {
-    /// Tokens that can still be reserved.
-    pub tokens: Option<u64>,
-    /// Money that can still be reserved.
-    pub cost: Option<Usd>,
-    /// Time.
-    pub time: Option<Duration>,
-}
 
 /// What happened since somebody asked last.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -105,239 +59,6 @@ pub struct Ledger {
     state: SpinMutex<State>,
     /// Whether [`take_recent`](Self::take_recent) has something to tell.
     news: AtomicBool,
-}
-
-struct State {
-    run: Account,
-    inner: [Account; INNER],
-    /// How many of them are taken.
-    taken: u8,
-    /// How many of the run's tokens have no price.
-    unpriced: u64,
-    /// What the run had spent when somebody asked last, and how many tokens without a price.
-    told: (Amount, u64),
-    refused: Option<SpendError>,
-    fault: Option<SpendError>,
-    /// What was refused and what went wrong, of attempts that are not over.
-    notes: heapless::Vec<Note, NOTES>,
-    ahead: Ahead,
-}
-
-/// How it stands with reservations that are to be stored before their call.
-#[derive(Clone, Copy)]
-struct Ahead {
-    /// What the node that is being polled now gets for asking.
-    here: AheadHere,
-    /// Whether it asked for a write.
-    asked: bool,
-    /// How many writes there were.
-    written: u32,
-    /// How many such reservations there are.
-    open: u32,
-}
-
-impl Ahead {
-    const NONE: Self = Self { here: AheadHere::Not, asked: false, written: 0, open: 0 };
-}
-
-/// What a node gets that asks for its reservation to be stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AheadHere {
-    /// Nobody would write it.
-    Not,
-    /// There is nowhere to write it to.
-    Nowhere,
-    /// It is written when the node lets go of the task.
-    Written,
-}
-
-/// What came of asking for a reservation to be stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum AheadAsked {
-    /// Nobody writes it here.
-    Refused,
-    /// There is nothing to wait for.
-    AtOnce,
-    /// It is stored once the number of writes is another.
-    Wait {
-        /// How many there were.
-        written: u32,
-    },
-}
-
-/// Why a node has to stop, if it does.
-struct Note {
-    node: (u16, u32),
-    refused: bool,
-    why: SpendError,
-}
-
-/// Of how many nodes at once there is room to say why they have to stop.
-const NOTES: usize = if cfg!(feature = "alloc") { 4 } else { 2 };
-
-/// What is spent and reserved under one limit. What is in an inner one is in all around it too.
-#[derive(Clone, Copy)]
-struct Account {
-    spent: Amount,
-    reserved: Amount,
-    /// What of the reserved is stored as if it were spent.
-    ahead: Amount,
-    /// At most so much.
-    limit: Amount,
-    /// In nanoseconds: at most so long, when it began, and how long it had taken before that.
-    time_limit: u64,
-    started: u64,
-    before: u64,
-    key: u32,
-    /// How many are in it at present: its time is that while there is anybody.
-    inside: u16,
-    /// The one around it, which always comes before it.
-    parent: Scope,
-}
-
-impl Account {
-    const VACANT: Self = Self {
-        spent: Amount::ZERO,
-        reserved: Amount::ZERO,
-        ahead: Amount::ZERO,
-        limit: Amount { tokens: NONE, cost: Usd::MAX },
-        time_limit: NONE,
-        started: NONE,
-        before: 0,
-        key: 0,
-        inside: 0,
-        parent: Scope::RUN,
-    };
-
-    const fn limited(mut self, budget: &Budget) -> Self {
-        self.limit.tokens = match budget.token_limit() {
-            Some(most) => most,
-            None => NONE,
-        };
-        self.limit.cost = match budget.cost_limit() {
-            Some(most) => most,
-            None => Usd::MAX,
-        };
-        self.time_limit = match budget.time_limit() {
-            Some(most) => nanos(most),
-            None => NONE,
-        };
-        self
-    }
-
-    /// How long it has taken. What has not begun takes no time: `now` is never after its start.
-    #[inline(always)]
-    const fn time(&self, now: u64) -> u64 {
-        self.before.saturating_add(now.saturating_sub(self.started))
-    }
-
-    /// What of `total` is over the limit, or at it; nothing where there is none.
-    #[cold]
-    fn reached(&self, total: Amount, time: u64, over: impl Fn(u64, u64) -> bool) -> Option<BudgetExceeded> {
-        let limit = self.limit;
-        let over = |actual, limit| limit != NONE && over(actual, limit);
-        if over(total.tokens, limit.tokens) {
-            Some(BudgetExceeded::Tokens { limit: limit.tokens, actual: total.tokens })
-        } else if over(total.cost.as_picodollars(), limit.cost.as_picodollars()) {
-            Some(BudgetExceeded::Cost { limit: limit.cost, actual: total.cost })
-        } else if over(time, self.time_limit) {
-            let (limit, actual) = (Duration::from_nanos(self.time_limit), Duration::from_nanos(time));
-            Some(BudgetExceeded::Time { limit, actual })
-        } else {
-            None
-        }
-    }
-}
-
-impl State {
-    #[inline(always)]
-    fn account(&mut self, scope: Scope) -> &mut Account {
-        // The run's own is no inner one, so that it needs no check that fails.
-        match self.inner.get_mut(usize::from(scope.0).wrapping_sub(1)) {
-            Some(account) => account,
-            None => &mut self.run,
-        }
-    }
-
-    /// Calls `f` for a scope and all around it, from the inside out, until it has an answer.
-    #[inline(always)]
-    fn outwards<T>(&mut self, mut scope: Scope, mut f: impl FnMut(&mut Account) -> Option<T>) -> Option<T> {
-        loop {
-            let account = self.account(scope);
-            let parent = account.parent;
-            if let Some(answer) = f(account) {
-                return Some(answer);
-            }
-            if scope == Scope::RUN {
-                return None;
-            }
-            scope = parent;
-        }
-    }
-
-    /// Books `actual` in a scope and all around it; whether it fits.
-    #[inline(always)]
-    fn add(&mut self, scope: Scope, reserved: Amount, actual: Amount) -> bool {
-        let mut fits = true;
-        let mut at = scope;
-        loop {
-            let account = self.account(at);
-            account.reserved = account.reserved.saturating_sub(reserved);
-            match account.spent.checked_add(actual) {
-                Some(spent) => account.spent = spent,
-                None => {
-                    account.spent = account.spent.saturating_add(actual);
-                    fits = false;
-                }
-            }
-            if at == Scope::RUN {
-                return fits;
-            }
-            at = account.parent;
-        }
-    }
-
-    /// Takes back a reservation that was refused: in all scopes inside of `end`.
-    #[cold]
-    fn undo(&mut self, mut scope: Scope, end: Scope, amount: Amount) {
-        while scope != end {
-            let account = self.account(scope);
-            account.reserved = account.reserved.saturating_sub(amount);
-            scope = account.parent;
-        }
-    }
-
-    #[cold]
-    fn refuse(&mut self, scope: Scope, at: Scope, amount: Amount) -> SpendError {
-        self.undo(scope, at, amount);
-        let account = self.account(at);
-        let total = account.spent.saturating_add(account.reserved).saturating_add(amount);
-        let error = match account.reached(total, 0, |actual, limit| actual > limit) {
-            Some(exceeded) => SpendError::Exceeded(exceeded),
-            None => SpendError::Overflow,
-        };
-        if self.refused.is_none() {
-            self.refused = Some(error.clone());
-        }
-        error
-    }
-
-    /// Counts a reservation among those that are stored as if they were spent.
-    fn mark(&mut self, scope: Scope, reserved: Amount) {
-        self.ahead.open = self.ahead.open.saturating_add(1);
-        let _ = self.outwards(scope, |account| {
-            account.ahead = account.ahead.saturating_add(reserved);
-            None::<()>
-        });
-    }
-
-    #[cold]
-    fn overflow(&mut self) -> SpendError {
-        if self.fault.is_none() {
-            self.fault = Some(SpendError::Overflow);
-        }
-        SpendError::Overflow
-    }
 }
 
 impl Ledger {
@@ -685,71 +406,5 @@ impl fmt::Debug for Ledger {
             (state.run.spent, state.run.reserved)
         };
         f.debug_struct("Ledger").field("spent", &spent).field("reserved", &reserved).finish_non_exhaustive()
-    }
-}
-
-/// A duration in nanoseconds, at most 584 years.
-#[inline(always)]
-const fn nanos(duration: Duration) -> u64 {
-    duration.as_secs().saturating_mul(1_000_000_000).saturating_add(duration.subsec_nanos() as u64)
-}
-
-impl State {
-    /// Keeps what was said last, for a node; whether anything was.
-    #[inline(always)]
-    fn note(&mut self, node: (u16, u32), refused: bool) -> bool {
-        let said = if refused { &mut self.refused } else { &mut self.fault };
-        if said.is_none() {
-            return false;
-        }
-        let said = said.take();
-        self.keep(node, refused, said);
-        true
-    }
-
-    /// Forgets what was noted of a run that is gone.
-    #[cold]
-    fn forget(&mut self) {
-        (self.refused, self.fault) = (None, None);
-        self.notes.clear();
-    }
-
-    #[cold]
-    fn keep(&mut self, node: (u16, u32), refused: bool, why: Option<SpendError>) {
-        // The first of each kind counts.
-        let known = self.notes.iter().any(|note| (note.node, note.refused) == (node, refused));
-        if let Some(why) = why
-            && !known
-        {
-            // Without room for it, another one's is told.
-            let _ = self.notes.push(Note { node, refused, why });
-        }
-    }
-}
-
-/// What a test asks of a ledger.
-#[cfg(test)]
-pub(super) mod asked {
-    use super::*;
-
-    /// What happened since somebody asked last, in full.
-    #[derive(Debug, Clone, PartialEq, Eq, Default)]
-    pub(in super::super) struct Told {
-        pub(in super::super) spent: Amount,
-        pub(in super::super) unpriced_tokens: u64,
-        pub(in super::super) refused: Option<SpendError>,
-        pub(in super::super) fault: Option<SpendError>,
-    }
-
-    impl Ledger {
-        pub(in super::super) fn started(&self, now: Duration) {
-            self.state.lock().run.started = nanos(now);
-        }
-
-        pub(in super::super) fn told(&self) -> Told {
-            let Recent { spent, unpriced_tokens, refused, fault, holding: _ } = self.take_recent((0, 0));
-            let why = |is: bool, refused| is.then(|| self.take_note((0, 0), refused)).flatten();
-            Told { spent, unpriced_tokens, refused: why(refused, true), fault: why(fault, false) }
-        }
     }
 }
