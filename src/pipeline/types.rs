@@ -17,16 +17,16 @@ pub type FnStep<F, In, Fut, Out> = <Out as Known>::Is<Step<FnNode<F, In, Fut>, P
 pub type CxStep<F, In, C, Out, Error> =
     <Out as Known>::Is<Step<CxNode<F, In, C, Out, Error>, Policy<Inherit, Unlimited, Stored>>>;
 
-/// A chain whose input is checked, as it comes out of [`Pipeline::require`](crate::Pipeline::require). (Through [`Verdict`], so that a wrong check is one
-/// error.)
+/// A chain whose input is checked, as it comes out of [`Pipeline::require`](crate::Pipeline::require). (Through [`Verdict`],
+/// so that a wrong check is one error.)
 pub type Required<C, F, V> = <V as Verdict>::Is<<C as Checks>::Require<F>>;
 
-/// A chain whose output is checked, as it comes out of [`Pipeline::ensure`](crate::Pipeline::ensure). (Through [`Verdict`], so that a wrong check is one
-/// error.)
+/// A chain whose output is checked, as it comes out of [`Pipeline::ensure`](crate::Pipeline::ensure). (Through [`Verdict`],
+/// so that a wrong check is one error.)
 pub type Ensured<C, F, V> = <V as Verdict>::Is<<C as Checks>::Ensure<F>>;
 
-/// A chain whose output obeys the rules of its type, as it comes out of [`Pipeline::validated`](crate::Pipeline::validated). (Through [`Known`], so that a type
-/// without rules is one error.)
+/// A chain whose output obeys the rules of its type, as it comes out of [`Pipeline::validated`](crate::Pipeline::validated).
+/// (Through [`Known`], so that a type without rules is one error.)
 #[cfg(feature = "garde")]
 pub type ValidatedStep<C, Context> = <Context as Known>::Is<<C as Checks>::Ensure<Validated>>;
 

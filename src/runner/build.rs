@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{builder::Builder, run::Runner};
+use super::{Runner, builder::Builder};
 use crate::{
     budget::{AccountsError, EmptyBudget, INNER_BUDGETS_MAX},
     clock::Now,

@@ -1,6 +1,6 @@
 //! How a runner is put together: each `with_` call switches one capability on, in the type.
 
-use super::{caps::Caps, run::Runner};
+use super::{Runner, caps::Caps};
 use crate::{
     budget::{Accounts, Budget, ModelName, Pricing},
     exec::Full,
