@@ -3,6 +3,7 @@
 mod accounts;
 mod ahead;
 mod amount;
+mod decimal;
 mod fallback;
 #[cfg(feature = "json")]
 mod json;
@@ -21,6 +22,7 @@ pub use accounts::{Accounts, AccountsError};
 pub use ahead::AheadReservation;
 pub(crate) use ahead::Writing as WritingAhead;
 pub use amount::{Amount, Remaining};
+pub use decimal::UsdError;
 pub use fallback::{FALLBACKS_MAX, FallbackError, Fallbacks, ShareError};
 pub(crate) use ledger::{AheadHere, INNER as INNER_BUDGETS_MAX, LEDGER_MAX, SHORT};
 pub use ledger::{Ledger, LedgerError, Scope};
@@ -32,4 +34,4 @@ pub use price::{Price, PricingError, PricingErrorKind};
 pub use pricing::{OWN_PRICES_MAX, Pricing};
 pub use spend::{Reservation, Spender};
 pub use usage::Usage;
-pub use usd::{Usd, UsdError};
+pub use usd::Usd;

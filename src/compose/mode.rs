@@ -19,7 +19,7 @@ pub struct Settle;
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Chained<M>(PhantomData<M>);
 
-/// Whether the right branch of a [`Par`] is the rest of the same `par!`.
+/// Whether the right branch of a [`Par`](super::Par) is the rest of the same `par!`.
 pub trait Joins {
     /// It is.
     const CHAINED: bool;

@@ -112,7 +112,8 @@ impl<'a> Spender<'a> {
         self.books.map_or(Amount::ZERO, |(ledger, _)| ledger.spent(Scope::RUN))
     }
 
-    /// The model to use in place of `wanted` now: by the [`Fallbacks`], for the limit of money around that is nearest to used up.
+    /// The model to use in place of `wanted` now: by the [`Fallbacks`](crate::Fallbacks), for the limit of money around that is
+    /// nearest to used up.
     pub fn model<'m>(&self, wanted: &'m str) -> &'m str
     where
         'a: 'm,

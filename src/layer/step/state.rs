@@ -13,7 +13,7 @@ use crate::{
     observe::Tracer,
 };
 
-/// From where a [`Step`] can go on.
+/// From where a [`Step`](super::Step) can go on.
 #[derive(Debug, Clone, Copy)]
 pub enum StepProof<K, B> {
     /// Its own output is in the store.
@@ -22,7 +22,7 @@ pub enum StepProof<K, B> {
     Body(B),
 }
 
-/// Where a [`Step`] is in its work.
+/// Where a [`Step`](super::Step) is in its work.
 #[pin_project(project = StateProj)]
 pub struct StepState<Kept, Tally, V, P> {
     pub(super) kept: Kept,
@@ -38,7 +38,7 @@ impl<Kept, Tally, V, P> core::fmt::Debug for StepState<Kept, Tally, V, P> {
     }
 }
 
-/// What a [`Step`] is doing; a phase that its options rule out has no values.
+/// What a [`Step`](super::Step) is doing; a phase that its options rule out has no values.
 #[pin_project(project = PhaseProj)]
 #[derive(Debug)]
 pub enum Phase<B, T, O, M, A, W, C, S, L, X, G> {

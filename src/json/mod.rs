@@ -4,116 +4,26 @@
 //! what it should be breaks that node's contract, with the path of the field that does not fit. [`from_str`] and [`from_slice`] do
 //! the same within a node, which can then ask for another text.
 
-use alloc::string::ToString;
-use core::{
-    convert::Infallible,
-    fmt,
-    marker::PhantomData,
-    pin::Pin,
-    task::{Context, Poll},
-};
+mod decoder;
+mod read;
 
-use serde::{Deserialize, de::DeserializeOwned};
+use core::{fmt, marker::PhantomData};
+
+pub use decoder::{Decoder, DecoderState, Raw};
+pub use read::{from_slice, from_str};
+use serde::de::DeserializeOwned;
 
 #[cfg(feature = "garde")]
 use crate::into_node::{Itself, Known};
 #[cfg(feature = "garde")]
 use crate::valid::{Valid, Validated};
 use crate::{
-    body::Body,
-    contract::{Direction, Verdict, Violation},
-    exec::{Cx, Exec, Local, Node, Stop, StopOf, Walk},
+    contract::Verdict,
+    exec::Node,
     into_node::{IntoBranch, IntoNode},
-    layer::{Checking, Ensure, Once, Policy, Require, Skipped, Step, Unlimited, broken},
+    layer::{Ensure, Once, Policy, Skipped, Step, Unlimited},
     pipeline::Pipeline,
-    slot::Place,
-    text::Text,
 };
-
-/// The most bytes of a path that are told: keys of a map are the other side's words.
-const PATH_MAX: usize = 256;
-
-/// The most bytes of a message that are told, its line and column aside: it quotes the value that does not fit.
-const MESSAGE_MAX: usize = 512;
-
-/// Reads a value from JSON text.
-///
-/// # Errors
-/// When the text is not JSON, is not a `T`, goes on after its end, or is nested too deeply (128 levels): with the path of the field
-/// that does not fit, such as `facts[3].year`, and what serde says of it, with line and column. Of the text, no more is
-/// quoted than the value and the keys there, both cut when they are long.
-///
-/// ```
-/// # use serde::Deserialize;
-/// #[derive(Debug, Deserialize)]
-/// struct Fact {
-///     year: u32,
-/// }
-///
-/// let violation = stroma::json::from_str::<Vec<Fact>>(r#"[{"year": 1851}, {"year": "long ago"}]"#).unwrap_err();
-/// assert_eq!(violation.path(), "[1].year");
-/// assert_eq!(violation.message(), r#"invalid type: string "long ago", expected u32 at line 1 column 36"#);
-/// ```
-pub fn from_str<'t, T: Deserialize<'t>>(text: &'t str) -> Result<T, Violation> {
-    read(serde_json::Deserializer::from_str(text))
-}
-
-/// Reads a value from JSON text that is not known to be UTF-8.
-///
-/// # Errors
-/// As [`from_str`], and when it is not UTF-8.
-pub fn from_slice<'t, T: Deserialize<'t>>(text: &'t [u8]) -> Result<T, Violation> {
-    read(serde_json::Deserializer::from_slice(text))
-}
-
-fn read<'t, R, T>(mut text: serde_json::Deserializer<R>) -> Result<T, Violation>
-where
-    R: serde_json::de::Read<'t>,
-    T: Deserialize<'t>,
-{
-    let value = match serde_path_to_error::deserialize(&mut text) {
-        Ok(value) => value,
-        Err(error) => {
-            let violation = violation(error.inner());
-            // The root is `.` there and nothing here.
-            let is_root = error.path().iter().next().is_none();
-            return Err(if is_root { violation } else { violation.at(Text::<PATH_MAX>::of(error.path())) });
-        }
-    };
-    text.end().map_err(|error| violation(&error))?;
-    Ok(value)
-}
-
-/// What serde says: cut, but with line and column.
-#[cold]
-fn violation(error: &serde_json::Error) -> Violation {
-    let whole = error.to_string();
-    let place = match error.line() {
-        0 => Text::<48>::empty(),
-        line => Text::of(format_args!(" at line {line} column {}", error.column())),
-    };
-    let message = whole.strip_suffix(place.as_str()).unwrap_or(&whole);
-    Violation::new(format_args!("{}{place}", Text::<MESSAGE_MAX>::of(message)))
-}
-
-/// Text from outside: whatever lends its bytes, such as `String`, `Vec<u8>` or `&'static str`.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is no text that JSON could be in",
-    label = "a `json::decode` in its pipeline is given a `{Self}`",
-    note = "`json::decode` takes what lends bytes: a `String`, a `Vec<u8>`, a `&'static str`"
-)]
-pub trait Raw {
-    /// Its bytes.
-    fn bytes(&self) -> &[u8];
-}
-
-#[diagnostic::do_not_recommend]
-impl<T: AsRef<[u8]>> Raw for T {
-    #[inline(always)]
-    fn bytes(&self) -> &[u8] {
-        self.as_ref()
-    }
-}
 
 /// A node that reads a `T` from JSON text: a `String`, a `Vec<u8>` or whatever else lends its bytes.
 ///
@@ -312,106 +222,5 @@ impl<B, C: Around<B>, F> Around<B> for With<C, F> {
 
     fn around(self, body: B) -> Self::Body {
         Ensure { body: self.first.around(body), check: self.then }
-    }
-}
-
-/// The body of a node that reads JSON.
-pub struct Decoder<T, In, Error>(PhantomData<fn(In) -> (T, Error)>);
-
-impl<T, In, Error> fmt::Debug for Decoder<T, In, Error> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Decoder")
-    }
-}
-
-impl<T, In, Error> Clone for Decoder<T, In, Error> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T, In, Error> Copy for Decoder<T, In, Error> {}
-
-impl<T, In, Error> Body for Decoder<T, In, Error> {
-    type Require<F> = Require<Self, F>;
-
-    fn require<F>(self, check: F) -> Self::Require<F> {
-        Require { body: self, check }
-    }
-}
-
-impl<T, In, Error> Node for Decoder<T, In, Error> {
-    type In = In;
-    type Out = T;
-    type Error = Error;
-
-    const NODES: u16 = 0;
-    const REQUIRES: bool = true;
-
-    fn walk<W: Walk>(&self, _: &mut W) {}
-}
-
-/// A text until it is read.
-#[derive(Debug)]
-pub struct DecoderState<In>(Option<In>);
-
-// Nothing in it is ever pinned.
-impl<In> Unpin for DecoderState<In> {}
-
-impl<T, In, Error, E> Exec<E> for Decoder<T, In, Error>
-where
-    T: DeserializeOwned,
-    In: Raw,
-    E: Checking,
-{
-    type State<'a>
-        = DecoderState<In>
-    where
-        Self: 'a,
-        E: 'a;
-
-    type Proof = Infallible;
-
-    #[inline(always)]
-    fn resumable(&self, _: Place, _: &Local<'_, E>) -> Option<Infallible> {
-        None
-    }
-
-    #[inline(always)]
-    fn start<'a>(&'a self, input: In, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> DecoderState<In> {
-        DecoderState(Some(input))
-    }
-
-    #[inline(always)]
-    fn resume<'a>(&'a self, proof: Infallible, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> DecoderState<In> {
-        match proof {}
-    }
-
-    #[inline]
-    fn poll<'a>(
-        &'a self,
-        mut state: Pin<&mut DecoderState<In>>,
-        at: Place,
-        _: Cx<'a, E>,
-        local: &mut Local<'a, E>,
-        _: &mut Context<'_>,
-    ) -> Poll<Result<T, StopOf<Self, E>>> {
-        let Some(text) = state.0.take() else { return Poll::Pending };
-        Poll::Ready(
-            from_slice(text.bytes())
-                .map_err(|violation| Stop::Halt(broken(self, Direction::Input, violation, at, local))),
-        )
-    }
-
-    #[inline(always)]
-    fn drain<'a>(
-        &'a self,
-        _: Pin<&mut DecoderState<In>>,
-        _: Place,
-        _: Cx<'a, E>,
-        _: &mut Local<'a, E>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<StopOf<Self, E>>> {
-        Poll::Ready(None)
     }
 }
