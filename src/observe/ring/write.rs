@@ -120,9 +120,6 @@ impl<const EVENTS: usize> Tracer for RingTrace<EVENTS> {
     }
 
     #[inline(always)]
-    fn visit(&self, _: &mut Self::Log, _: Attempt<'_>) {}
-
-    #[inline(always)]
     fn finish(&self, log: Self::Log, _: Option<&Report>, _: Duration) -> Self::Finished {
         log.0.unwrap_or_default()
     }
@@ -190,9 +187,6 @@ impl<const EVENTS: usize, const BYTES: usize> Tracer for RingValues<EVENTS, BYTE
     fn restored(&self, log: &mut Self::Log, at: Attempt<'_>) {
         log.restored(at, Slices::default());
     }
-
-    #[inline(always)]
-    fn visit(&self, _: &mut Self::Log, _: Attempt<'_>) {}
 
     #[inline(always)]
     fn finish(&self, log: Self::Log, _: Option<&Report>, _: Duration) -> Self::Finished {
