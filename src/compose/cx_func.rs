@@ -1,7 +1,6 @@
 //! An async function that takes more than the input as the body of a node.
 
 use core::{
-    convert::Infallible,
     fmt,
     marker::PhantomData,
     pin::Pin,
@@ -13,7 +12,7 @@ use super::{
     node_cx::{NodeCx, Provides},
 };
 use crate::{
-    exec::{Cx, Detail, Env, Exec, Local, Node, StopOf, Walk},
+    exec::{Cx, Detail, Env, Exec, Local, Node, StopOf, Walk, from_input_alone},
     meter::Meter,
     slot::Place,
 };
@@ -81,12 +80,7 @@ where
         Self: 'a,
         E: 'a;
 
-    type Proof = Infallible;
-
-    #[inline(always)]
-    fn resumable(&self, _: Place, _: &Local<'_, E>) -> Option<Infallible> {
-        None
-    }
+    from_input_alone!(E);
 
     #[inline(always)]
     fn start<'a>(&'a self, input: In, at: Place, cx: Cx<'a, E>, local: &mut Local<'a, E>) -> Self::State<'a> {
@@ -106,11 +100,6 @@ where
     }
 
     #[inline(always)]
-    fn resume<'a>(&'a self, proof: Infallible, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> Self::State<'a> {
-        match proof {}
-    }
-
-    #[inline(always)]
     fn poll<'a>(
         &'a self,
         state: Pin<&mut Self::State<'a>>,
@@ -120,17 +109,5 @@ where
         task: &mut Context<'_>,
     ) -> Poll<Result<Out, StopOf<Self, E>>> {
         poll_future(state.project().0, task)
-    }
-
-    #[inline(always)]
-    fn drain<'a>(
-        &'a self,
-        _: Pin<&mut Self::State<'a>>,
-        _: Place,
-        _: Cx<'a, E>,
-        _: &mut Local<'a, E>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<StopOf<Self, E>>> {
-        Poll::Ready(None)
     }
 }

@@ -1,7 +1,6 @@
 //! An async function of the input alone as the body of a node.
 
 use core::{
-    convert::Infallible,
     fmt,
     future::Future,
     marker::PhantomData,
@@ -12,7 +11,7 @@ use core::{
 use pin_project::pin_project;
 
 use crate::{
-    exec::{Cx, Detail, Env, Exec, Local, Node, Stop, StopOf, Walk},
+    exec::{Cx, Detail, Env, Exec, Local, Node, Stop, StopOf, Walk, from_input_alone},
     slot::Place,
 };
 
@@ -117,21 +116,11 @@ where
         Self: 'a,
         E: 'a;
 
-    type Proof = Infallible;
-
-    #[inline(always)]
-    fn resumable(&self, _: Place, _: &Local<'_, E>) -> Option<Infallible> {
-        None
-    }
+    from_input_alone!(E);
 
     #[inline(always)]
     fn start<'a>(&'a self, input: In, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> FnState<Fut> {
         FnState((self.function)(input))
-    }
-
-    #[inline(always)]
-    fn resume<'a>(&'a self, proof: Infallible, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> FnState<Fut> {
-        match proof {}
     }
 
     #[inline(always)]
@@ -144,18 +133,6 @@ where
         task: &mut Context<'_>,
     ) -> Poll<Result<Fut::Out, StopOf<Self, E>>> {
         poll_future(state.project().0, task)
-    }
-
-    #[inline(always)]
-    fn drain<'a>(
-        &'a self,
-        _: Pin<&mut FnState<Fut>>,
-        _: Place,
-        _: Cx<'a, E>,
-        _: &mut Local<'a, E>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<StopOf<Self, E>>> {
-        Poll::Ready(None)
     }
 }
 

@@ -1,7 +1,6 @@
 //! Plain functions between nodes. They have no id and no checkpoint: after a resume they are simply called again.
 
 use core::{
-    convert::Infallible,
     fmt,
     marker::PhantomData,
     pin::Pin,
@@ -9,7 +8,7 @@ use core::{
 };
 
 use crate::{
-    exec::{Cx, Env, Exec, Explain, Local, Node, Stop, StopOf, Walk},
+    exec::{Cx, Env, Exec, Explain, Local, Node, Stop, StopOf, Walk, from_input_alone},
     slot::Place,
 };
 
@@ -55,21 +54,11 @@ impl<F: Fn(In) -> Out, In, Out, Error, E: Env> Exec<E> for Map<F, In, Out, Error
         Self: 'a,
         E: 'a;
 
-    type Proof = Infallible;
-
-    #[inline(always)]
-    fn resumable(&self, _: Place, _: &Local<'_, E>) -> Option<Infallible> {
-        None
-    }
+    from_input_alone!(E);
 
     #[inline(always)]
     fn start<'a>(&'a self, input: In, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> MapState<Out> {
         MapState(Some((self.function)(input)))
-    }
-
-    #[inline(always)]
-    fn resume<'a>(&'a self, proof: Infallible, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> MapState<Out> {
-        match proof {}
     }
 
     #[inline(always)]
@@ -82,18 +71,6 @@ impl<F: Fn(In) -> Out, In, Out, Error, E: Env> Exec<E> for Map<F, In, Out, Error
         _: &mut Context<'_>,
     ) -> Poll<Result<Out, StopOf<Self, E>>> {
         state.0.take().map_or(Poll::Pending, |out| Poll::Ready(Ok(out)))
-    }
-
-    #[inline(always)]
-    fn drain<'a>(
-        &'a self,
-        _: Pin<&mut MapState<Out>>,
-        _: Place,
-        _: Cx<'a, E>,
-        _: &mut Local<'a, E>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<StopOf<Self, E>>> {
-        Poll::Ready(None)
     }
 }
 
@@ -152,21 +129,11 @@ where
         Self: 'a,
         E: 'a;
 
-    type Proof = Infallible;
-
-    #[inline(always)]
-    fn resumable(&self, _: Place, _: &Local<'_, E>) -> Option<Infallible> {
-        None
-    }
+    from_input_alone!(E);
 
     #[inline(always)]
     fn start<'a>(&'a self, input: In, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> Self::State<'a> {
         MapState(Some((self.function)(input)))
-    }
-
-    #[inline(always)]
-    fn resume<'a>(&'a self, proof: Infallible, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> Self::State<'a> {
-        match proof {}
     }
 
     #[inline(always)]
@@ -186,17 +153,5 @@ where
             }
             None => Poll::Pending,
         }
-    }
-
-    #[inline(always)]
-    fn drain<'a>(
-        &'a self,
-        _: Pin<&mut Self::State<'a>>,
-        _: Place,
-        _: Cx<'a, E>,
-        _: &mut Local<'a, E>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<StopOf<Self, E>>> {
-        Poll::Ready(None)
     }
 }

@@ -18,7 +18,7 @@ pub use env::{Cx, Env, Explain, Local};
 pub(crate) use full::RunInfo;
 pub use full::{Full, Reporting, Timed};
 pub(crate) use halt::{Halt, Info, Why};
-pub(crate) use node::contains;
+pub(crate) use node::{Each, contains, ends};
 pub use node::{Layer, Node, NodeInfo, Walk};
 pub(crate) use stop::graver;
 pub use stop::{Detail, Fresh, Stop, Stops};
@@ -84,6 +84,42 @@ pub trait Exec<E: Env>: Node {
         task: &mut Context<'_>,
     ) -> Poll<Option<StopOf<Self, E>>>;
 }
+
+/// What an [`Exec`] in this environment does that goes on only from its input, and writes nothing.
+macro_rules! from_input_alone {
+    ($env:ident) => {
+        type Proof = core::convert::Infallible;
+
+        #[inline(always)]
+        fn resumable(&self, _: Place, _: &Local<'_, $env>) -> Option<Self::Proof> {
+            None
+        }
+
+        #[inline(always)]
+        fn resume<'a>(
+            &'a self,
+            proof: Self::Proof,
+            _: Place,
+            _: Cx<'a, $env>,
+            _: &mut Local<'a, $env>,
+        ) -> Self::State<'a> {
+            match proof {}
+        }
+
+        #[inline(always)]
+        fn drain<'a>(
+            &'a self,
+            _: Pin<&mut Self::State<'a>>,
+            _: Place,
+            _: Cx<'a, $env>,
+            _: &mut Local<'a, $env>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<StopOf<Self, $env>>> {
+            Poll::Ready(None)
+        }
+    };
+}
+pub(crate) use from_input_alone;
 
 /// An [`Exec`] whose states may move between threads: what a function that hides a part of a pipeline returns.
 ///

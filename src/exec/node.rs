@@ -73,20 +73,27 @@ pub enum Layer<'a> {
     Budget(&'a Budget),
 }
 
+/// A walk that sees the nodes alone.
+pub(crate) struct Each<F>(pub(crate) F);
+
+impl<F: FnMut(NodeInfo)> Walk for Each<F> {
+    fn node(&mut self, node: NodeInfo) {
+        (self.0)(node);
+    }
+}
+
 /// Whether a node with this id is somewhere in `node`.
 pub(crate) fn contains(node: &impl Node, id: &str) -> bool {
-    struct Search<'i> {
-        id: &'i str,
-        found: bool,
-    }
-    impl Walk for Search<'_> {
-        fn node(&mut self, node: NodeInfo) {
-            self.found |= node.is(self.id);
-        }
-    }
-    let mut search = Search { id, found: false };
-    node.walk(&mut search);
-    search.found
+    let mut found = false;
+    node.walk(&mut Each(|node: NodeInfo| found |= node.is(id)));
+    found
+}
+
+/// The first and the last node in `node`; of a single one it is both.
+pub(crate) fn ends(node: &impl Node) -> Option<(NodeInfo, NodeInfo)> {
+    let mut ends = None;
+    node.walk(&mut Each(|node: NodeInfo| ends = Some((ends.map_or(node, |(first, _)| first), node))));
+    ends
 }
 
 /// What is known of a node without running it.

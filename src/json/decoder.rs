@@ -1,7 +1,6 @@
 //! The body of a node that reads JSON.
 
 use core::{
-    convert::Infallible,
     fmt,
     marker::PhantomData,
     pin::Pin,
@@ -14,7 +13,7 @@ use super::read::from_slice;
 use crate::{
     body::Body,
     contract::Direction,
-    exec::{Cx, Exec, Local, Node, Stop, StopOf, Walk},
+    exec::{Cx, Exec, Local, Node, Stop, StopOf, Walk, from_input_alone},
     layer::{Checking, Require, broken},
     slot::Place,
 };
@@ -93,21 +92,11 @@ where
         Self: 'a,
         E: 'a;
 
-    type Proof = Infallible;
-
-    #[inline(always)]
-    fn resumable(&self, _: Place, _: &Local<'_, E>) -> Option<Infallible> {
-        None
-    }
+    from_input_alone!(E);
 
     #[inline(always)]
     fn start<'a>(&'a self, input: In, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> DecoderState<In> {
         DecoderState(Some(input))
-    }
-
-    #[inline(always)]
-    fn resume<'a>(&'a self, proof: Infallible, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> DecoderState<In> {
-        match proof {}
     }
 
     #[inline]
@@ -124,17 +113,5 @@ where
             from_slice(text.bytes())
                 .map_err(|violation| Stop::Halt(broken(self, Direction::Input, violation, at, local))),
         )
-    }
-
-    #[inline(always)]
-    fn drain<'a>(
-        &'a self,
-        _: Pin<&mut DecoderState<In>>,
-        _: Place,
-        _: Cx<'a, E>,
-        _: &mut Local<'a, E>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<StopOf<Self, E>>> {
-        Poll::Ready(None)
     }
 }
