@@ -9,8 +9,6 @@ mod tests;
 use alloc::{boxed::Box, string::String, vec::Vec};
 use core::fmt;
 
-use serde::{Serialize, de::DeserializeOwned};
-
 use crate::text::OneLine;
 
 /// What a node was given or yielded, whatever its type.
@@ -63,22 +61,6 @@ enum Kind {
 }
 
 impl Value {
-    /// The value of anything that can be serialised. Where its own `Serialize` refuses, that is what is kept.
-    pub fn of<T: Serialize + ?Sized>(value: &T) -> Self {
-        match value.serialize(ser::ToValue) {
-            Ok(value) => value,
-            Err(error) => Self(Kind::Error(error.into_words())),
-        }
-    }
-
-    /// The value as a `T`.
-    ///
-    /// # Errors
-    /// When it is not what a `T` is made of, with the path of what does not fit.
-    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        de::decode(self)
-    }
-
     /// The part of it at a JSON pointer (RFC 6901) such as `/items/0/name`; an empty one is the whole. A key that is not text
     /// is written as it is shown, so the key 7 is `/7`.
     pub fn pointer(&self, pointer: &str) -> Option<&Self> {
