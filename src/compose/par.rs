@@ -168,7 +168,7 @@ where
     M: ParMode<E> + Joins,
 {
     type State<'a>
-        = ParState<A::State<'a>, A::Out, B::State<'a>, B::Out, M::Hold<Failed<StopOf<A, E>>>>
+        = ParState<A::State<'a>, A::Out, B::State<'a>, B::Out, M::Hold<KeptFailure<StopOf<A, E>>>>
     where
         Self: 'a,
         E: 'a;
@@ -227,7 +227,7 @@ where
                     }
                     // Of more than two branches, the rest may have failed before this one did.
                     let second = M::CHAINED && matches!(&*right, Branch::Going(rest) if B::has_failed(rest));
-                    keep(failed, Failed { stop, second });
+                    keep_graver(failed, KeptFailure { stop, second });
                 }
                 Poll::Pending => {}
             }
@@ -240,7 +240,7 @@ where
                     if !M::SETTLE {
                         return self.fail(state, Some(stop), at, cx, local, task);
                     }
-                    keep(failed, Failed { stop, second: false });
+                    keep_graver(failed, KeptFailure { stop, second: false });
                 }
                 Poll::Pending => {}
             }
@@ -292,7 +292,7 @@ where
         }
         if matches!(*left, Branch::Going(_)) || matches!(*right, Branch::Going(_)) {
             if let Some(stop) = stop {
-                keep(failed, Failed { stop, second: false });
+                keep_graver(failed, KeptFailure { stop, second: false });
             }
             return Poll::Pending;
         }
@@ -302,7 +302,7 @@ where
 
 /// A failure that is kept while another branch goes on.
 #[derive(Debug)]
-pub struct Failed<S> {
+pub struct KeptFailure<S> {
     stop: S,
     /// Whether the other branch, or one of the others, had failed before.
     second: bool,
@@ -310,7 +310,7 @@ pub struct Failed<S> {
 
 /// Keeps the graver failure and, where they are equal, the one that came first.
 #[cold]
-fn keep<Er, D: Detail>(held: &mut impl Hold<Failed<Stop<Er, D>>>, new: Failed<Stop<Er, D>>) {
+fn keep_graver<Er, D: Detail>(held: &mut impl Hold<KeptFailure<Stop<Er, D>>>, new: KeptFailure<Stop<Er, D>>) {
     let kept = match held.take() {
         Some(old) => {
             let (old_grave, new_grave) = (D::is_grave(&old.stop), D::is_grave(&new.stop));
@@ -353,7 +353,7 @@ impl<A, B, M> Par<A, B, M> {
                 let failed = state.project().failed;
                 let found = failed.take().map(|found| found.stop);
                 if let Some(stop) = graver(Some(stop), found) {
-                    keep(failed, Failed { stop, second: false });
+                    keep_graver(failed, KeptFailure { stop, second: false });
                 }
                 Poll::Pending
             }

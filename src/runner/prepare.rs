@@ -73,7 +73,11 @@ where
             }
         }
         // Without a store a run that is not at work is over.
-        if E::Store::DURABLE { self.look_into(phase, local, cx, task).map_err(Trouble::Store) } else { Poll::Pending }
+        if E::Store::DURABLE {
+            self.poll_preparation(phase, local, cx, task).map_err(Trouble::Store)
+        } else {
+            Poll::Pending
+        }
     }
 
     /// Looks into a run that exists, and says whether its nodes are at work.
@@ -94,7 +98,7 @@ where
 
     /// Goes on with the preparation of a run that has to wait for its store, or exists already.
     #[inline(never)]
-    fn look_into<'a>(
+    fn poll_preparation<'a>(
         &'a self,
         mut phase: Pin<&mut PhaseOf<'a, N, E>>,
         local: &mut Local<'a, E>,
@@ -125,11 +129,11 @@ where
                     }
                 }
                 PhaseProj::Preparing { work, how } => {
-                    let done = ready!(self.work(work, how, local, task));
+                    let done = ready!(self.poll_work(work, how, local, task));
                     let PhaseOwned::Preparing { how, .. } = phase.as_mut().project_replace(Phase::Over) else {
                         return Poll::Pending;
                     };
-                    done.and_then(|done| self.worked(done, how, local, cx))
+                    done.and_then(|done| self.after_work(done, how, local, cx))
                 }
             };
             match next {
@@ -180,7 +184,7 @@ where
         let from = self.node.node.resumable(Place::FIRST, local);
         let read = |bytes: &[u8]| self.read_input(proof, bytes, from.is_none(), &how);
         match E::Store::load(proof, &mut local.session, Slot::INPUT, read) {
-            Begun::Done(Ok(input)) => self.found(proof, from, input, how, local, cx),
+            Begun::Done(Ok(input)) => self.go_on_from(proof, from, input, how, local, cx),
             Begun::Done(Err(fault)) => Err(fault),
             Begun::Pending(read) => Ok(Phase::Preparing { how, work: Work::ReadingInput(read) }),
         }
@@ -207,7 +211,7 @@ where
     ) -> Result<Option<N::In>, StoreFault> {
         let stored = input_fingerprint(bytes)?;
         if stored != self.shape.get() {
-            return Err(self.other(proof, bytes, stored));
+            return Err(self.not_of_this_pipeline(proof, bytes, stored));
         }
         match how {
             How::Start(input) if !E::Store::same_input(proof, bytes, input)? => Err(StoreFault::OtherInput),
@@ -220,7 +224,7 @@ where
 
     /// What is wrong with an input that was not written for this pipeline: a damaged one is said to be damaged.
     #[cold]
-    fn other(&self, proof: ProofOf<E>, bytes: &[u8], stored: u64) -> StoreFault {
+    fn not_of_this_pipeline(&self, proof: ProofOf<E>, bytes: &[u8], stored: u64) -> StoreFault {
         match <E::Store as Persist<N::In>>::decode_input(proof, bytes) {
             Ok(_) => StoreFault::OtherPipeline { stored, now: self.shape.get() },
             Err(fault) => fault,
@@ -228,7 +232,7 @@ where
     }
 
     /// Waits for what the preparation waits for.
-    fn work<'a>(
+    fn poll_work<'a>(
         &'a self,
         work: Pin<&mut Work<<E::Store as Durability>::Writing<'a>, <E::Store as Durability>::Reading<'a>>>,
         how: &How<'a, N::In, ProofOf<E>>,
@@ -250,7 +254,7 @@ where
     }
 
     /// Goes on after a step of the preparation that had to be waited for.
-    fn worked<'a>(
+    fn after_work<'a>(
         &'a self,
         done: Done<N::In>,
         how: How<'a, N::In, ProofOf<E>>,
@@ -263,7 +267,7 @@ where
             (Done::Read(input), how) => match self.proof(&how, local) {
                 Some(proof) => {
                     let from = self.node.node.resumable(Place::FIRST, local);
-                    self.found(proof, from, input, how, local, cx)
+                    self.go_on_from(proof, from, input, how, local, cx)
                 }
                 None => Ok(Phase::Over),
             },
@@ -272,7 +276,7 @@ where
 
     /// The run belongs to this pipeline: its nodes go on from what the store holds.
     #[inline]
-    fn found<'a>(
+    fn go_on_from<'a>(
         &'a self,
         proof: ProofOf<E>,
         from: Option<N::Proof>,

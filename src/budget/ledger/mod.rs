@@ -187,7 +187,7 @@ impl Ledger {
                 {
                     account.reserved = reserved;
                     if at == Scope::RUN {
-                        self.tell();
+                        self.announce();
                         return Ok(());
                     }
                     at = account.parent;
@@ -196,7 +196,7 @@ impl Ledger {
             }
         }
         // Told before the lock is given back, so that nothing but a jump is left of it here.
-        self.tell();
+        self.announce();
         Err(state.refuse(scope, at, amount))
     }
 
@@ -213,7 +213,7 @@ impl Ledger {
         unpriced: u64,
     ) -> Result<(), SpendError> {
         let mut state = self.state.lock();
-        self.tell();
+        self.announce();
         state.unpriced = state.unpriced.saturating_add(unpriced);
         if state.add(scope, reserved, actual) { Ok(()) } else { Err(state.overflow()) }
     }
@@ -280,7 +280,7 @@ impl Ledger {
             }
         };
         drop(other);
-        self.tell();
+        self.announce();
     }
 
     /// Notes that something was refused before it was spent.
@@ -294,11 +294,11 @@ impl Ledger {
             }
         };
         drop(other);
-        self.tell();
+        self.announce();
     }
 
     #[inline(always)]
-    fn tell(&self) {
+    fn announce(&self) {
         self.news.store(true, Ordering::Release);
     }
 

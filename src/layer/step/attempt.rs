@@ -27,7 +27,7 @@ use crate::{
 impl<B, R, T, K> Step<B, Policy<R, T, K>> {
     /// The place as the body sees it.
     #[inline(always)]
-    pub(super) fn enter(&self, at: Place) -> Place
+    pub(super) fn place_inside(&self, at: Place) -> Place
     where
         K: Role,
     {
@@ -122,7 +122,7 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
 
     /// Whether the budget forbids an attempt to begin; a layer has none to forbid.
     #[inline(always)]
-    pub(super) fn before<E: Env>(
+    pub(super) fn refusal<E: Env>(
         &self,
         at: Place,
         now: Duration,
@@ -303,7 +303,7 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
     /// Begins another attempt: from what the store holds of it, else from the input.
     ///
     /// One of the two is there: what was begun without an input was in the store, and stays there.
-    pub(super) fn again<'a, E>(
+    pub(super) fn begin_again<'a, E>(
         &'a self,
         kept: &R::Kept,
         visit: &<E::Trace as Tracer>::Visit,
@@ -319,7 +319,7 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
         K: Role + Keep<B::Out, E>,
     {
         let now = Self::moment(cx);
-        if let Some(over) = self.before(at, now, local) {
+        if let Some(over) = self.refusal(at, now, local) {
             return Poll::Ready(Phase::Refused(over));
         }
         let (mark, body) = match (self.body.resumable(at, local), R::input(kept)) {

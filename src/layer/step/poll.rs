@@ -54,7 +54,7 @@ where
 
     #[inline(always)]
     fn start<'a>(&'a self, input: B::In, at: Place, cx: Cx<'a, E>, local: &mut Local<'a, E>) -> Self::State<'a> {
-        let at = self.enter(at).with_attempt(1);
+        let at = self.place_inside(at).with_attempt(1);
         let kept = self.policy.retry.keep(&input, cx);
         let now = Self::moment(cx);
         if <E::Store as Durability>::REPLAYS
@@ -68,7 +68,7 @@ where
             let phase = Phase::Load(loading);
             return StepState { kept, tally: Default::default(), visit: Default::default(), phase };
         }
-        let (visit, phase) = match self.before(at, now, local) {
+        let (visit, phase) = match self.refusal(at, now, local) {
             Some(over) => (Default::default(), Phase::Refused(over)),
             None => {
                 let visit = self.visit(at, cx, local);
@@ -82,13 +82,13 @@ where
 
     #[inline(always)]
     fn resume<'a>(&'a self, proof: Self::Proof, at: Place, cx: Cx<'a, E>, local: &mut Local<'a, E>) -> Self::State<'a> {
-        let at = self.enter(at).with_attempt(1);
+        let at = self.place_inside(at).with_attempt(1);
         let kept = self.policy.retry.keep_nothing(cx);
         let (visit, phase) = match proof {
             StepProof::Output(proof) => (Default::default(), Phase::Load(K::load(proof, self.key, at, local))),
             StepProof::Body(proof) => {
                 let now = Self::moment(cx);
-                match self.before(at, now, local) {
+                match self.refusal(at, now, local) {
                     Some(over) => (Default::default(), Phase::Refused(over)),
                     None => {
                         let visit = self.visit(at, cx, local);
@@ -129,7 +129,7 @@ where
         task: &mut Context<'_>,
     ) -> Poll<Option<StopOf<Self, E>>> {
         let StateProj { tally, visit, mut phase, .. } = state.project();
-        let at = self.enter(at).with_attempt(R::attempt(*tally));
+        let at = self.place_inside(at).with_attempt(R::attempt(*tally));
         match phase.as_mut().project() {
             PhaseProj::Try { body, mark, tab, .. } => {
                 let mut kept_back = ready!(self.body.drain(body, at, cx, local, task));
@@ -192,7 +192,7 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
         T: Limit<E>,
         K: Role + Keep<B::Out, E>,
     {
-        let at = self.enter(at);
+        let at = self.place_inside(at);
         loop {
             let StateProj { kept, tally, visit, mut phase } = state.as_mut().project();
             match phase.as_mut().project() {
@@ -269,7 +269,8 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
                     ready!(wait.poll(task));
                     match self.policy.retry.clear(kept, &self.body, at, cx, local) {
                         Begun::Done(Ok(())) => {
-                            let again = ready!(self.again(kept, visit, at.with_attempt(R::attempt(*tally)), cx, local));
+                            let again =
+                                ready!(self.begin_again(kept, visit, at.with_attempt(R::attempt(*tally)), cx, local));
                             phase.set(again);
                         }
                         Begun::Done(Err(fault)) => return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at)))),
@@ -280,7 +281,7 @@ impl<B, R, T, K> Step<B, Policy<R, T, K>> {
                     if let Err(fault) = ready!(R::poll_clear(clearing, local, task)) {
                         return Poll::Ready(Err(Stop::Halt(E::Detail::stop(fault, at))));
                     }
-                    let again = ready!(self.again(kept, visit, at.with_attempt(R::attempt(*tally)), cx, local));
+                    let again = ready!(self.begin_again(kept, visit, at.with_attempt(R::attempt(*tally)), cx, local));
                     phase.set(again);
                 }
                 PhaseProj::Save { saving, over } => {
