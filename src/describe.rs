@@ -7,7 +7,7 @@ use core::{
 
 use crate::{
     chain::{Nil, One, Zero},
-    exec::{Node, NodeInfo, Walk},
+    exec::{Each, Node, NodeInfo, Walk},
     layer::Step,
 };
 
@@ -61,12 +61,6 @@ impl<'a, S: Shown> Description<'a, S> {
 
     /// Calls `visit` with each node that has an id, in order.
     pub fn nodes(&self, visit: impl FnMut(NodeInfo)) {
-        struct Each<F>(F);
-        impl<F: FnMut(NodeInfo)> Walk for Each<F> {
-            fn node(&mut self, node: NodeInfo) {
-                (self.0)(node);
-            }
-        }
         self.0.show(&mut Each(visit));
     }
 

@@ -505,7 +505,9 @@ impl Rules<'_> {
 
     fn name(&mut self, path: &syn::Path) {
         let names: ModPath = path.segments.iter().map(|segment| segment.ident.to_string()).collect();
-        if names.first().is_some_and(|first| ["crate", "self", "super"].contains(&first.as_str())) && names.len() > 1 {
+        let child = |first: &String| self.house.modules.get(&self.path).is_some_and(|it| it.children.contains(first));
+        let leads = |first: &String| ["crate", "self", "super"].contains(&first.as_str()) || child(first);
+        if names.first().is_some_and(leads) && names.len() > 1 {
             self.import(&names, line(path.span()), false);
         }
     }
@@ -769,6 +771,7 @@ fn every_rule_sees_what_breaks_it() {
         ("layer.rs", "use super::compose::Seq;", "layer.rs:2: `layer` imports `compose`, the other wing"),
         ("compose.rs", "use crate::layer::Step;", "compose.rs:2: `compose` imports `layer`, the other wing"),
         ("store/mod.rs", "use codec::decode as d;", "a circle: store/codec.rs -> store/mod.rs -> store/codec.rs"),
+        ("store/mod.rs", "fn f() { codec::decode() }", "a circle: store/codec.rs -> store/mod.rs -> store/codec.rs"),
         ("lib.rs", "pub use exec::Cx;\nmod policy;", "policy/mod.rs: is missing"),
         ("lib.rs", "mod attic {}", ""),
         (

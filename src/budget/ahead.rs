@@ -6,13 +6,7 @@ use core::{
     task::{Context, Poll},
 };
 
-use super::{
-    ledger::{AheadAsked, Amount},
-    limit::SpendError,
-    spend::Reservation,
-    usage::Usage,
-    usd::Usd,
-};
+use super::{amount::Amount, ledger::AheadAsked, limit::SpendError, spend::Reservation, usage::Usage, usd::Usd};
 
 /// A [`Reservation`] that the store counts as spent until it is settled: a crash in the middle of the call does not forget it.
 ///

@@ -3,8 +3,9 @@
 use core::fmt;
 
 use super::{
+    decimal::{UsdError, scaled},
     model::ModelName,
-    usd::{Usd, UsdError, scaled},
+    usd::Usd,
 };
 #[cfg(feature = "alloc")]
 use crate::text::Words;

@@ -8,10 +8,11 @@ use core::{
 
 use pin_project::pin_project;
 
+use super::mode::{Chained, Fast, Joins, ParMode, Settle, Settleable};
 use crate::{
     exec::{Cx, Detail, Env, Exec, Layer, Local, Node, NodeInfo, Stop, StopOf, Walk, graver},
     slot::Place,
-    store::{Durability, Hold},
+    store::Hold,
 };
 
 /// `A` and `B` with the same input, concurrently and on one task; it yields the pair of what they yield.
@@ -34,49 +35,6 @@ impl<A, B, M> Par<A, B, M> {
     }
 }
 
-/// The first failure ends both branches.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Fast;
-
-/// After a failure the other branch is allowed to finish and to be checkpointed.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Settle;
-
-/// The right branch is the rest of the same `par!`, which is as flat as it is written.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Chained<M>(PhantomData<M>);
-
-/// Whether the right branch of a [`Par`] is the rest of the same `par!`.
-pub trait Joins {
-    /// It is.
-    const CHAINED: bool;
-}
-
-impl Joins for Fast {
-    const CHAINED: bool = false;
-}
-
-impl Joins for Settle {
-    const CHAINED: bool = false;
-}
-
-impl<M> Joins for Chained<M> {
-    const CHAINED: bool = true;
-}
-
-impl<E: Env, M: ParMode<E>> ParMode<E> for Chained<M> {
-    type Hold<T> = M::Hold<T>;
-    const SETTLE: bool = M::SETTLE;
-}
-
-/// Branches that can be told to settle.
-pub trait Settleable {
-    /// The same branches, settling.
-    type Settled;
-    /// Tells them.
-    fn settle(self) -> Self::Settled;
-}
-
 impl<A, B> Settleable for Par<A, B, Fast> {
     type Settled = Par<A, B, Settle>;
 
@@ -91,24 +49,6 @@ impl<A, B: Settleable> Settleable for Par<A, B, Chained<Fast>> {
     fn settle(self) -> Self::Settled {
         Par::new(self.left, self.right.settle())
     }
-}
-
-/// What happens to the other branch when one fails: [`Fast`] or [`Settle`].
-pub trait ParMode<E: Env> {
-    /// Room for the failure while the other branch goes on.
-    type Hold<T>: Hold<T>;
-    /// Whether it is allowed to finish.
-    const SETTLE: bool;
-}
-
-impl<E: Env> ParMode<E> for Fast {
-    type Hold<T> = <E::Store as Durability>::Hold<T>;
-    const SETTLE: bool = false;
-}
-
-impl<E: Env> ParMode<E> for Settle {
-    type Hold<T> = Option<T>;
-    const SETTLE: bool = true;
 }
 
 /// A value that several branches can be given.
@@ -228,7 +168,7 @@ where
     M: ParMode<E> + Joins,
 {
     type State<'a>
-        = ParState<A::State<'a>, A::Out, B::State<'a>, B::Out, M::Hold<Failed<StopOf<A, E>>>>
+        = ParState<A::State<'a>, A::Out, B::State<'a>, B::Out, M::Hold<KeptFailure<StopOf<A, E>>>>
     where
         Self: 'a,
         E: 'a;
@@ -287,7 +227,7 @@ where
                     }
                     // Of more than two branches, the rest may have failed before this one did.
                     let second = M::CHAINED && matches!(&*right, Branch::Going(rest) if B::has_failed(rest));
-                    keep(failed, Failed { stop, second });
+                    keep_graver(failed, KeptFailure { stop, second });
                 }
                 Poll::Pending => {}
             }
@@ -300,7 +240,7 @@ where
                     if !M::SETTLE {
                         return self.fail(state, Some(stop), at, cx, local, task);
                     }
-                    keep(failed, Failed { stop, second: false });
+                    keep_graver(failed, KeptFailure { stop, second: false });
                 }
                 Poll::Pending => {}
             }
@@ -352,7 +292,7 @@ where
         }
         if matches!(*left, Branch::Going(_)) || matches!(*right, Branch::Going(_)) {
             if let Some(stop) = stop {
-                keep(failed, Failed { stop, second: false });
+                keep_graver(failed, KeptFailure { stop, second: false });
             }
             return Poll::Pending;
         }
@@ -362,7 +302,7 @@ where
 
 /// A failure that is kept while another branch goes on.
 #[derive(Debug)]
-pub struct Failed<S> {
+pub struct KeptFailure<S> {
     stop: S,
     /// Whether the other branch, or one of the others, had failed before.
     second: bool,
@@ -370,7 +310,7 @@ pub struct Failed<S> {
 
 /// Keeps the graver failure and, where they are equal, the one that came first.
 #[cold]
-fn keep<Er, D: Detail>(held: &mut impl Hold<Failed<Stop<Er, D>>>, new: Failed<Stop<Er, D>>) {
+fn keep_graver<Er, D: Detail>(held: &mut impl Hold<KeptFailure<Stop<Er, D>>>, new: KeptFailure<Stop<Er, D>>) {
     let kept = match held.take() {
         Some(old) => {
             let (old_grave, new_grave) = (D::is_grave(&old.stop), D::is_grave(&new.stop));
@@ -413,7 +353,7 @@ impl<A, B, M> Par<A, B, M> {
                 let failed = state.project().failed;
                 let found = failed.take().map(|found| found.stop);
                 if let Some(stop) = graver(Some(stop), found) {
-                    keep(failed, Failed { stop, second: false });
+                    keep_graver(failed, KeptFailure { stop, second: false });
                 }
                 Poll::Pending
             }

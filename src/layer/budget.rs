@@ -9,7 +9,7 @@ use pin_project::pin_project;
 
 use crate::{
     budget::{Budget, Scope},
-    exec::{Cx, Env, Exec, Layer, Local, Node, NodeInfo, Stop, StopOf, Stops, Walk},
+    exec::{Cx, Env, Exec, Layer, Local, Node, NodeInfo, Stop, StopOf, Stops, Walk, ends},
     hash::{FNV_START, fnv1a},
     meter::{Meter, Metered},
     slot::Place,
@@ -27,16 +27,7 @@ pub struct Budgeted<N> {
 impl<N: Node> Budgeted<N> {
     pub(crate) fn new(body: N, budget: Budget) -> Self {
         // Known by where it begins and ends, so that it finds what it spent before a crash also when others came or went.
-        struct Ends(Option<NodeInfo>, Option<NodeInfo>);
-        impl Walk for Ends {
-            fn node(&mut self, node: NodeInfo) {
-                self.0.get_or_insert(node);
-                self.1 = Some(node);
-            }
-        }
-        let mut ends = Ends(None, None);
-        body.walk(&mut ends);
-        let key = [ends.0, ends.1].into_iter().flatten().fold(FNV_START, |hash, node| {
+        let key = ends(&body).into_iter().flat_map(<[NodeInfo; 2]>::from).fold(FNV_START, |hash, node| {
             // No id has this in it, so two never run together.
             fnv1a(fnv1a(hash, node.stored_as().as_bytes()), b"\0")
         });

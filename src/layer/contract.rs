@@ -9,7 +9,7 @@ use pin_project::pin_project;
 
 use crate::{
     contract::{Check, ContractViolation, Direction, Violation},
-    exec::{Cx, Detail, Env, Exec, Full, Halt, Layer, Local, Node, NodeInfo, Stop, StopOf, Walk, Why},
+    exec::{Cx, Detail, Env, Exec, Full, Halt, Layer, Local, Node, NodeInfo, Stop, StopOf, Walk, Why, ends},
     said::Said,
     slot::Place,
 };
@@ -114,20 +114,10 @@ impl<W: Walk> Walk for Marked<'_, W> {
 /// The stop of a contract that is broken. Around a function it is the node's; around other nodes that of the first one for the
 /// input, and of the last one for the output.
 fn stop<B: Node>(body: &B, direction: Direction, at: Place) -> Halt {
-    struct Ends([Option<&'static str>; 2]);
-    impl Walk for Ends {
-        fn node(&mut self, node: NodeInfo) {
-            let [first, last] = &mut self.0;
-            first.get_or_insert(node.id);
-            *last = Some(node.id);
-        }
-    }
-    let mut ends = Ends([None; 2]);
-    body.walk(&mut ends);
-    let [first, last] = ends.0;
+    let ends = ends(body);
     let (id, why) = match direction {
-        Direction::Input => (first, Why::BrokenInput),
-        Direction::Output => (last, Why::BrokenOutput),
+        Direction::Input => (ends.map(|(first, _)| first.id), Why::BrokenInput),
+        Direction::Output => (ends.map(|(_, last)| last.id), Why::BrokenOutput),
     };
     let mut halt = Halt::new(why);
     Full::place(&mut halt, id.map_or(at, |id| at.with_id(id, id)));

@@ -11,7 +11,7 @@ use pin_project::pin_project;
 
 use crate::{
     clock::Clock,
-    exec::{Cx, Detail, Exec, Full, Halt, Layer, Local, Node, NodeInfo, Stop, StopOf, Timed, Walk, Why},
+    exec::{Cx, Detail, Exec, Full, Halt, Layer, Local, Node, NodeInfo, Stop, StopOf, Timed, Walk, Why, ends},
     slot::Place,
     store::Durability,
 };
@@ -36,18 +36,10 @@ impl<N: Node> Deadline<N> {
     /// The stop of a body whose time is over; it names the node where the body is a single one.
     #[cold]
     fn over(&self, at: Place) -> Halt {
-        struct Only(Option<&'static str>);
-        impl Walk for Only {
-            fn node(&mut self, node: NodeInfo) {
-                self.0 = Some(node.id);
-            }
-        }
         let mut halt = Halt::new(Why::Deadline { limit: self.limit });
-        let mut only = Only(None);
-        if N::NODES == 1 {
-            self.body.walk(&mut only);
-        }
-        if let Some(id) = only.0 {
+        if N::NODES == 1
+            && let Some((NodeInfo { id, .. }, _)) = ends(&self.body)
+        {
             Full::place(&mut halt, at.with_id(id, id));
         }
         halt

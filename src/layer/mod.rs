@@ -1,6 +1,5 @@
 //! Nodes that wrap one other node.
 
-mod ahead;
 mod budget;
 mod checkpoint;
 mod contract;
@@ -8,8 +7,8 @@ mod deadline;
 mod retry;
 mod step;
 mod timeout;
+mod write_ahead;
 
-pub use ahead::WriteAhead;
 pub use budget::Budgeted;
 pub use checkpoint::{Inner, Leaf, Skipped, Stored};
 #[cfg(feature = "json")]
@@ -19,3 +18,4 @@ pub use deadline::Deadline;
 pub use retry::{FromStart, Inherit, NoRetry, Once, Repeatable};
 pub use step::{Policy, Step};
 pub use timeout::{Unlimited, Within};
+pub use write_ahead::WriteAhead;

@@ -6,7 +6,6 @@ use super::{Attempt, Ended, Reason, Record, Tracer};
 use crate::{
     failure::FailureClass,
     report::{Report, Spent},
-    run::RunId,
     text::Text,
 };
 
@@ -221,15 +220,6 @@ impl<H> Tracer for Hooked<H> {
 
     const ENABLED: bool = true;
     const TIMED: bool = true;
-
-    #[inline(always)]
-    fn begin(&self, (): &mut (), _: Option<&RunId>, _: Duration) {}
-
-    #[inline(always)]
-    fn restored(&self, (): &mut (), _: Attempt<'_>) {}
-
-    #[inline(always)]
-    fn visit(&self, (): &mut (), _: Attempt<'_>) {}
 
     #[inline(always)]
     fn finish(&self, (): (), _: Option<&Report>, _: Duration) {}

@@ -4,6 +4,7 @@ mod both;
 mod diff;
 mod form;
 mod hooks;
+mod none;
 mod replay;
 mod ring;
 pub mod spans;
@@ -22,6 +23,7 @@ pub use diff::{Difference, Field};
 #[cfg(feature = "json")]
 pub use form::TraceError;
 pub use hooks::{Failed, Hooked, Hooks, Succeeded};
+pub use none::NoTrace;
 #[cfg(all(feature = "std", feature = "json"))]
 pub(crate) use replay::Replaying;
 #[cfg(all(feature = "std", feature = "json"))]
@@ -122,13 +124,23 @@ pub trait Tracer {
     const TIMED: bool;
 
     /// A run begins.
-    fn begin(&self, log: &mut Self::Log, run: Option<&RunId>, now: Duration);
+    #[inline(always)]
+    fn begin(&self, log: &mut Self::Log, run: Option<&RunId>, now: Duration) {
+        let _ = (log, run, now);
+    }
 
     /// A node is not run again, since its output is in the store.
-    fn restored(&self, log: &mut Self::Log, at: Attempt<'_>);
+    #[inline(always)]
+    fn restored(&self, log: &mut Self::Log, at: Attempt<'_>) {
+        let _ = (log, at);
+    }
 
     /// A node is come to; its attempts follow.
-    fn visit(&self, log: &mut Self::Log, at: Attempt<'_>) -> Self::Visit;
+    #[inline(always)]
+    fn visit(&self, log: &mut Self::Log, at: Attempt<'_>) -> Self::Visit {
+        let _ = (log, at);
+        Default::default()
+    }
 
     /// A node that was come to is left: with an output that is kept, or with a failure that is not tried again. It is not called
     /// for one that is dropped before that.
@@ -249,44 +261,4 @@ impl<Er: fmt::Display, H: fmt::Display> fmt::Display for Reason<'_, Er, H> {
             Self::Halt(halt) => halt.fmt(f),
         }
     }
-}
-
-/// The trace of a runner without one: nothing.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoTrace;
-
-impl Tracer for NoTrace {
-    type Log = ();
-    type Visit = ();
-    type Mark = ();
-    type Finished = ();
-
-    const ENABLED: bool = false;
-    const TIMED: bool = false;
-
-    #[inline(always)]
-    fn begin(&self, (): &mut (), _: Option<&RunId>, _: Duration) {}
-
-    #[inline(always)]
-    fn restored(&self, (): &mut (), _: Attempt<'_>) {}
-
-    #[inline(always)]
-    fn visit(&self, (): &mut (), _: Attempt<'_>) {}
-
-    #[inline(always)]
-    fn finish(&self, (): (), _: Option<&Report>, _: Duration) {}
-}
-
-impl<In, Out, Er> Record<In, Out, Er> for NoTrace {
-    #[inline(always)]
-    fn started(&self, (): &mut (), _: Attempt<'_>, (): &(), _: Duration, _: Option<&In>) {}
-
-    #[inline(always)]
-    fn succeeded(&self, (): &mut (), _: Ended<'_>, (): &mut (), _: &Out) {}
-
-    #[inline(always)]
-    fn failed<H: fmt::Display>(&self, (): &mut (), _: Ended<'_>, (): &mut (), _: FailureClass, _: Reason<'_, Er, H>) {}
-
-    #[inline(always)]
-    fn cut_short(&self, (): &mut (), _: Ended<'_>, (): &mut ()) {}
 }

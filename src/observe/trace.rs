@@ -214,8 +214,6 @@ impl Tracer for ListTrace {
         log.restored(at);
     }
 
-    fn visit(&self, _: &mut Log, _: Attempt<'_>) {}
-
     fn finish(&self, mut log: Log, _: Option<&Report>, _: Duration) -> Trace {
         log.finish()
     }

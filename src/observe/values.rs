@@ -134,8 +134,6 @@ impl<R, M> Tracer for ValueTrace<R, M> {
         log.restored(at);
     }
 
-    fn visit(&self, _: &mut Log, _: Attempt<'_>) {}
-
     fn finish(&self, mut log: Log, _: Option<&Report>, _: Duration) -> Trace {
         log.finish()
     }

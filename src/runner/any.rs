@@ -3,8 +3,9 @@
 use core::{fmt, future::Future};
 
 use super::{
+    Resumable, Runner,
     outcome::{Completed, Halted, Outcomes},
-    run::{Resumable, Run, Runner},
+    run::Run,
 };
 use crate::{
     exec::{Exec, Fresh, Full, Reporting},

@@ -7,8 +7,9 @@ use core::{future::poll_fn, pin::pin};
 use serde::de::DeserializeOwned;
 
 use super::{
+    Runner,
     outcome::{Completed, Halted},
-    run::{Runner, end},
+    run::end,
 };
 use crate::{
     exec::{Cx, Detail, Env, Exec, Full, Local, Node, RunInfo, Stop, Stops},

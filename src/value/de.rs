@@ -14,10 +14,15 @@ use serde::{
 
 use super::{DecodeError, Kind, Value};
 
-/// The value as a `T`.
-pub(super) fn decode<T: DeserializeOwned>(value: &Value) -> Result<T, DecodeError> {
-    serde_path_to_error::deserialize(value)
-        .map_err(|error| DecodeError { path: error.path().to_string(), words: error.into_inner().0 })
+impl Value {
+    /// The value as a `T`.
+    ///
+    /// # Errors
+    /// When it is not what a `T` is made of, with the path of what does not fit.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        serde_path_to_error::deserialize(self)
+            .map_err(|error| DecodeError { path: error.path().to_string(), words: error.into_inner().0 })
+    }
 }
 
 /// Why a value does not fit.

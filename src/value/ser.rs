@@ -7,18 +7,22 @@ use serde::ser::{self, Serialize};
 
 use super::{Kind, Value};
 
+impl Value {
+    /// The value of anything that can be serialised. Where its own `Serialize` refuses, that is what is kept.
+    pub fn of<T: Serialize + ?Sized>(value: &T) -> Self {
+        match value.serialize(ToValue) {
+            Ok(value) => value,
+            Err(Refused(words)) => Self(Kind::Error(words)),
+        }
+    }
+}
+
 /// Makes a [`Value`].
-pub(super) struct ToValue;
+struct ToValue;
 
 /// Why a type refused.
 #[derive(Debug)]
 pub(super) struct Refused(String);
-
-impl Refused {
-    pub(super) fn into_words(self) -> String {
-        self.0
-    }
-}
 
 impl fmt::Display for Refused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

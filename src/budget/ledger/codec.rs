@@ -2,8 +2,12 @@
 
 use core::time::Duration;
 
-use super::{Account, Amount, INNER, Ledger, Scope, State, nanos};
-use crate::budget::usd::Usd;
+use super::{
+    Ledger,
+    account::{Account, Scope, nanos},
+    state::{INNER, State},
+};
+use crate::budget::{amount::Amount, usd::Usd};
 
 /// The most bytes that a ledger takes in a store.
 pub(crate) const LEDGER_MAX: usize = 256;

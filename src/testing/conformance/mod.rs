@@ -1,6 +1,7 @@
 //! A store put to every clause of its contract.
 
 mod bench;
+mod of_ledger;
 mod of_runs;
 mod of_slots;
 mod parties;
@@ -54,9 +55,9 @@ pub fn check(property: Property, subject: &impl Subject) -> Result<(), Breach> {
                 Property::KeysApart => of_slots::keys_apart(&bench).await,
                 Property::RunsApart => of_runs::runs_apart(&bench).await,
                 Property::Missing => of_slots::missing(&bench).await,
-                Property::LedgerKept => of_slots::ledger_kept(&bench).await,
-                Property::EmptyLedger => of_slots::empty_ledger(&bench).await,
-                Property::LastLedger => of_slots::last_ledger(&bench).await,
+                Property::LedgerKept => of_ledger::ledger_kept(&bench).await,
+                Property::EmptyLedger => of_ledger::empty_ledger(&bench).await,
+                Property::LastLedger => of_ledger::last_ledger(&bench).await,
                 Property::PutDropped => of_slots::put_dropped(&bench).await,
                 Property::PutFailed => of_slots::put_failed(&bench).await,
                 Property::Discard => of_slots::discard(&bench).await,
