@@ -304,7 +304,10 @@ pub use value::{DecodeError, Value};
 /// to write them, but for who writes a kind of node.
 pub mod parts {
     #[cfg(feature = "json")]
-    pub use crate::json::{Around, Decode, Decoder, Unchecked, With};
+    pub use crate::json::{
+        checks::{Around, DecodeStep, Unchecked, With},
+        decoder::{Decoder, JsonText},
+    };
     pub use crate::{
         body::Body,
         budget::{Ledgers, Scope},
@@ -326,6 +329,9 @@ pub mod parts {
         observe::{Both, Hooked, Recordable, RingOf, RingValues, Told},
         pipeline::{CxStep, Ensured, FnStep, MapStep, Required, TryMapStep},
         runner::{Build, Caps},
+        store::durable::{
+            Durability, Durable, Faulted, Held, LoadUnderWay, NoStore, Nothing, Open, SaveUnderWay, StoreFault,
+        },
     };
     #[cfg(feature = "tokio")]
     pub use crate::{body::Spawnable, compose::Spawned};

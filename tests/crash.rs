@@ -24,8 +24,8 @@ use std::{
 
 use stroma::{
     Budget, Cause, Exec, Failure, NodeCx, RunId, Runner, Sealed, Slot, SpendError, Usage, node_with, par,
-    parts::Full,
-    store::{Access, Begun, Durable, Encode, RedbSession, RedbStore, Session, Store, StoreError, StoreErrorKind},
+    parts::{Durable, Full},
+    store::{Access, Begun, Encode, RedbSession, RedbStore, Session, Store, StoreError, StoreErrorKind},
 };
 use tempfile::TempDir;
 use tokio::sync::{mpsc as channel, watch};

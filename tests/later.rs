@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 use stroma::{
     Backoff, ByFailure, Env, Exec, Failure, FailureClass, ManualClock, NoTrace, Node, NodeCx, Pipeline, Place,
     PolicyMap, RunId, RunStatus, Runner, node_with,
-    parts::{Caps, Cx, Full, Local, Nil, One, Piece, StopOf, Walk},
-    store::{Durable, HeapStore, MemoryStore, Payload, RedbStore, Store},
+    parts::{Caps, Cx, Durable, Full, Local, Nil, One, Piece, StopOf, Walk},
+    store::{HeapStore, MemoryStore, Payload, RedbStore, Store},
 };
 
 // ---- A fan-out ----

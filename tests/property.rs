@@ -19,10 +19,8 @@ use proptest::{prelude::*, test_runner::FileFailurePersistence};
 use stroma::{
     Backoff, ByFailure, Cause, Exec, Failure, FailureClass, ManualClock, NoTrace, NodeCx, PolicyMap, RunId, RunStatus,
     Runner, Sealed, Slot, SlotKind, ms, node_with, par,
-    parts::{Caps, Full},
-    store::{
-        Access, Begun, Durable, Encode, EncodeError, HeapStore, MemoryStore, Session, Store, StoreError, StoreErrorKind,
-    },
+    parts::{Caps, Durable, Full},
+    store::{Access, Begun, Encode, EncodeError, HeapStore, MemoryStore, Session, Store, StoreError, StoreErrorKind},
 };
 
 /// How many nodes a shape has at most.

@@ -7,9 +7,8 @@ use serde::{Deserialize, Serialize};
 use stroma::{
     Backoff, ByFailure, Clock, Failure, FailureClass, ListTrace, NoTrace, NodeCx, Pipeline, PolicyMap, RunId, Sealed,
     SendExec, SpendError, Usage, Violation, json, ms, node, node_with, par,
-    parts::{Caps, Fold, Full, Metering, Shown},
+    parts::{Caps, Durable, Fold, Full, Metering, Shown},
     secs,
-    store::Durable,
 };
 use uuid::Uuid;
 

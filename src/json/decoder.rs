@@ -24,13 +24,13 @@ use crate::{
     label = "a `json::decode` in its pipeline is given a `{Self}`",
     note = "`json::decode` takes what lends bytes: a `String`, a `Vec<u8>`, a `&'static str`"
 )]
-pub trait Raw {
+pub trait JsonText {
     /// Its bytes.
     fn bytes(&self) -> &[u8];
 }
 
 #[diagnostic::do_not_recommend]
-impl<T: AsRef<[u8]>> Raw for T {
+impl<T: AsRef<[u8]>> JsonText for T {
     #[inline(always)]
     fn bytes(&self) -> &[u8] {
         self.as_ref()
@@ -83,7 +83,7 @@ impl<In> Unpin for DecoderState<In> {}
 impl<T, In, Error, E> Exec<E> for Decoder<T, In, Error>
 where
     T: DeserializeOwned,
-    In: Raw,
+    In: JsonText,
     E: Checking,
 {
     type State<'a>

@@ -4,12 +4,14 @@
 //! what it should be breaks that node's contract, with the path of the field that does not fit. [`from_str`] and [`from_slice`] do
 //! the same within a node, which can then ask for another text.
 
-mod decoder;
+pub(crate) mod checks;
+pub(crate) mod decoder;
 mod read;
 
 use core::{fmt, marker::PhantomData};
 
-pub use decoder::{Decoder, DecoderState, Raw};
+use checks::{Around, DecodeStep, Unchecked, With};
+use decoder::Decoder;
 pub use read::{from_slice, from_str};
 use serde::de::DeserializeOwned;
 
@@ -21,7 +23,7 @@ use crate::{
     contract::Verdict,
     exec::Node,
     into_node::{IntoBranch, IntoNode},
-    layer::{Ensure, Once, Policy, Skipped, Step, Unlimited},
+    layer::{Once, Policy, Skipped, Step, Unlimited},
     pipeline::Pipeline,
 };
 
@@ -158,10 +160,6 @@ impl<T, C> Decode<T, C> {
     }
 }
 
-/// The node that a [`Decode`] is.
-pub type DecodeStep<T, C, In, Error> =
-    Step<<C as Around<Decoder<T, In, Error>>>::Body, Policy<Once, Unlimited, Skipped>>;
-
 // That the input is text is asked where the runner is built: here it would make this one of the kinds of node that are listed to
 // those who put something else into a pipeline.
 #[diagnostic::do_not_recommend]
@@ -187,40 +185,5 @@ where
 
     fn into_branch(self) -> Self::Node {
         self.step()
-    }
-}
-
-/// The checks of what a [`Decode`] read.
-pub trait Around<B> {
-    /// The body with the checks around it.
-    type Body;
-    /// Puts them there.
-    fn around(self, body: B) -> Self::Body;
-}
-
-/// No checks.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Unchecked;
-
-/// One more check.
-#[derive(Debug, Clone, Copy)]
-pub struct With<C, F> {
-    first: C,
-    then: F,
-}
-
-impl<B> Around<B> for Unchecked {
-    type Body = B;
-
-    fn around(self, body: B) -> B {
-        body
-    }
-}
-
-impl<B, C: Around<B>, F> Around<B> for With<C, F> {
-    type Body = Ensure<C::Body, F>;
-
-    fn around(self, body: B) -> Self::Body {
-        Ensure { body: self.first.around(body), check: self.then }
     }
 }

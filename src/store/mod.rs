@@ -1,7 +1,7 @@
 //! Where checkpoints are kept: the trait that every store implements, and what it may say.
 
 mod codec;
-mod durable;
+pub(crate) mod durable;
 mod error;
 #[cfg(feature = "flash")]
 mod flash;
@@ -29,10 +29,8 @@ pub(crate) use codec::{Value, check_input, decode_input, decode_value, input_fin
 pub(crate) use durable::Hold;
 #[cfg(feature = "json")]
 pub use durable::ReplayFault;
-pub use durable::{
-    Durability, Durable, Faulted, Held, LoadUnderWay, NoStore, NodeName, Nothing, Open, Persist, SaveUnderWay,
-    StoreFault,
-};
+pub(crate) use durable::{Durability, Durable, Faulted, NoStore, Nothing, StoreFault};
+pub use durable::{NodeName, Persist};
 pub use error::{EncodeError, StoreError, StoreErrorKind};
 #[cfg(feature = "flash")]
 pub use flash::{
