@@ -39,6 +39,7 @@ impl<V> Present<V> {
         self.0.entry(node).or_default().insert((instance, kind), value);
     }
 
+    #[cfg(feature = "redis")]
     pub(super) fn remove(&mut self, slot: Slot<'_>) {
         if let Some(kept) = self.0.get_mut(slot.node) {
             kept.remove(&(slot.instance, slot.kind));

@@ -23,6 +23,8 @@ pub use no_store::NoStore;
 pub use with_store::{Durable, Faulted, Held, LoadUnderWay, Open, SaveUnderWay};
 
 use super::{Access, Begun};
+#[cfg(doc)]
+use super::{Payload, Session, Store};
 use crate::{
     run::RunId,
     slot::{Place, Slot},
