@@ -1,6 +1,6 @@
 //! What can be said on the command line.
 
-use std::time::Duration;
+use std::{ffi::OsString, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
@@ -8,14 +8,23 @@ use stroma::RunId;
 
 const EXIT: &str = "\
 Exit status:
-  0  it is done
-  1  it failed: the store cannot be read, or cannot be reached
-  2  what was said makes no sense
-  3  there is no such run
-  4  somebody has the run
+  0    it is done; of `follow`: the run is finished
+  1    it failed: the store cannot be read, or cannot be reached
+  2    the command line makes no sense
+  3    there is no such run
+  4    somebody has the run
+  130  Ctrl-C ended `follow` before the run was finished
+
+With --json an error is an object too, on standard error:
+  {\"error\":{\"kind\":\"unknown-run\",\"message\":\"..\",\"status\":3}}
 
 Where the store is can also be said by STROMA_STORE; then WHERE is left out. A URL with a password is better said like this, since \
 others see the arguments of a program.";
+
+/// What `list` cannot explain in its table.
+const UNKNOWN: &str = "\
+A `?` is what the store was not told: the run was begun by a program with a version of the library that did not tell it yet. `stroma \
+show` says of one run what its state means and what to do. On a narrow terminal columns are left out; --json has them all.";
 
 /// Looks into the stores of stroma.
 ///
@@ -33,7 +42,7 @@ pub(crate) struct Line {
 pub(crate) struct At {
     /// The file of a `RedbStore`, or the URL of a Redis server: `redis://host:6379/0`, `rediss://..` with TLS, `unix:///path`.
     #[arg(value_name = "WHERE", env = "STROMA_STORE", hide_env_values = true)]
-    pub(crate) place: Option<String>,
+    pub(crate) place: Option<OsString>,
     /// What the keys on a server begin with.
     #[arg(long, value_name = "PREFIX", default_value = "stroma")]
     pub(crate) prefix: String,
@@ -42,6 +51,7 @@ pub(crate) struct At {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// All runs, a line for each: of a file in the order of their ids, of a server in no order.
+    #[command(after_help = UNKNOWN)]
     List {
         #[command(flatten)]
         at: At,
@@ -65,7 +75,8 @@ pub(crate) enum Command {
     },
     /// Shows one run as it goes on, until it is finished or forgotten, or until Ctrl-C.
     ///
-    /// On a terminal the picture is drawn anew; otherwise there is a line for each change.
+    /// On a terminal the picture is drawn anew; otherwise there is a line for each change. A server that goes away is waited for, for
+    /// half a minute.
     #[command(allow_missing_positional = true)]
     Follow {
         #[command(flatten)]
@@ -93,17 +104,20 @@ pub(crate) enum Command {
         #[arg(long, hide = true)]
         json: bool,
     },
-    /// Forgets a run and all that it keeps; not one that somebody has.
+    /// Forgets runs and all that they keep; not one that somebody has.
+    ///
+    /// Where one of them is not there, or somebody has it, none is forgotten. With more than one, WHERE has to be said.
     #[command(allow_missing_positional = true)]
     Forget {
         #[command(flatten)]
         at: At,
-        /// The run's id.
-        run: RunId,
+        /// The runs' ids.
+        #[arg(required = true, value_name = "RUN")]
+        runs: Vec<RunId>,
         /// Without asking.
         #[arg(long, short)]
         yes: bool,
-        /// As a JSON object.
+        /// A JSON object for each run, on a line of its own.
         #[arg(long)]
         json: bool,
     },
@@ -112,6 +126,20 @@ pub(crate) enum Command {
         /// Which shell.
         shell: Shell,
     },
+}
+
+impl Command {
+    /// Whether all that is said is to be JSON.
+    pub(crate) const fn is_json(&self) -> bool {
+        match self {
+            Self::List { json, .. }
+            | Self::Show { json, .. }
+            | Self::Follow { json, .. }
+            | Self::Export { json, .. }
+            | Self::Forget { json, .. } => *json,
+            Self::Completions { .. } => false,
+        }
+    }
 }
 
 fn every(text: &str) -> Result<Duration, String> {

@@ -22,9 +22,13 @@ fn timeless(text: &str) -> Vec<String> {
     let line = |line: &str| {
         let mut words: Vec<&str> = line.split_whitespace().collect();
         for at in 1..words.len() {
-            if let Some(unit) = ["ms", "s", "min", "ms;"].into_iter().find(|unit| *unit == words[at]) {
+            let unit = words[at].trim_end_matches([';', ',']);
+            if ["ms", "s", "min"].contains(&unit) {
                 words[at - 1] = "N";
-                words[at] = if unit.ends_with(';') { "T;" } else { "T" };
+                words[at] = if unit == words[at] { "T" } else { "T," };
+            }
+            if words[at].len() == 20 && words[at].ends_with('Z') {
+                words[at] = "THEN";
             }
         }
         words.join(" ")
@@ -73,13 +77,14 @@ fn a_run_is_shown_and_exported_without_its_types() {
         timeless(&shown.out),
         [
             "run r",
-            "state halted",
+            "state halted: it was given back before its end",
             "nodes 2 of 4 done: start -> (left | right) -> end",
             "next right",
-            "spent 20 tokens, $0.00, N T; 20 of the tokens have no price",
-            "age N T",
+            "spent 20 tokens, $0.00, N T, 20 of the tokens have no price",
+            "age N T, since THEN",
             "holder none for N T",
             "values 3 of 50 B together",
+            "to do see to why it halted, then run it again under this id: it goes on with the next node",
             "",
             "NODE KIND BYTES SCHEMA",
             "(the run) input 22 af63ce4c8601d4c2",
@@ -209,6 +214,19 @@ fn who_follows_a_run_that_is_forgotten_is_told() {
 }
 
 #[test]
+#[cfg(unix)]
+fn who_stops_to_follow_is_told_apart_from_an_end() {
+    let folder = tempdir().unwrap();
+    let path = file(folder.path(), &[("r", "end")]);
+    let mut command = program();
+    command.args(["follow".as_ref(), path.as_os_str(), "r".as_ref()]).stdout(std::process::Stdio::piped());
+    let mut follows = Process::of(command);
+    assert!(follows.next_line().starts_with("halted: 3 of 4 done"));
+    follows.interrupt();
+    assert_eq!(follows.end(), Some(130));
+}
+
+#[test]
 fn any_id_is_found_and_no_other() {
     let folder = tempdir().unwrap();
     let long = "é".repeat(32);
@@ -277,6 +295,28 @@ fn whatever_is_damaged_is_read_or_refused() {
         let said = stroma(["list", "--json", broken.to_str().unwrap()]);
         assert!(said.code == 1 && !said.err.is_empty() || said.code == 0, "{part}: {said:?}");
     }
+}
+
+#[test]
+fn a_page_that_is_damaged_is_said_in_one_line() {
+    let folder = tempdir().unwrap();
+    let path = file(folder.path(), &[("a", ""), ("b", "end")]);
+    let whole = fs::read(&path).unwrap();
+    let broken = folder.path().join("broken.redb");
+    let mut refused = 0;
+    for page in 1..whole.len() / 4096 {
+        let mut bytes = whole.clone();
+        // No page is of this kind.
+        bytes[page * 4096] = 0xff;
+        fs::write(&broken, bytes).unwrap();
+        let said = stroma(["list", broken.to_str().unwrap()]);
+        if said.code != 0 {
+            refused += 1;
+            assert_eq!((said.code, said.err.lines().count()), (1, 1), "{page}: {said:?}");
+            assert!(said.err.starts_with("stroma: `"), "{said:?}");
+        }
+    }
+    assert!(refused > 0);
 }
 
 #[test]
