@@ -277,6 +277,26 @@ fn what_is_no_store_is_said_and_left_as_it_is() {
 }
 
 #[test]
+fn looking_leaves_a_file_as_it_is() {
+    let folder = tempdir().unwrap();
+    let path = file(folder.path(), &[("a", ""), ("b", "end")]);
+    let place = path.to_str().unwrap();
+    let state = || (fs::read(&path).unwrap(), fs::metadata(&path).unwrap().modified().unwrap());
+    let mut before = state();
+    // The store that wrote it may still be closing it, on a thread of its own.
+    let settles = (0..100).any(|_| {
+        stroma(["list", place]);
+        let last = std::mem::replace(&mut before, state());
+        last == before
+    });
+    assert!(settles);
+    for args in [&["list"][..], &["list", "--json"], &["show", "b"], &["export", "a"], &["follow", "a"]] {
+        assert_eq!(said(program().env("STROMA_STORE", place).args(args).output().unwrap()).code, 0, "{args:?}");
+        assert!(state() == before, "{args:?}");
+    }
+}
+
+#[test]
 fn whatever_is_damaged_is_read_or_refused() {
     let folder = tempdir().unwrap();
     let path = file(folder.path(), &[("a", ""), ("b", "end")]);

@@ -2,7 +2,8 @@
 
 mod support;
 
-use support::{file, program, said, stroma};
+use stroma::store::RedbStore;
+use support::{Told, execute, file, program, said, stroma, wait};
 use tempfile::tempdir;
 
 const SECRET: &str = "hunter2";
@@ -120,7 +121,7 @@ fn what_is_no_text_is_a_path_or_refused() {
     let odd = OsStr::from_bytes(b"odd\xff.redb");
     let folder = tempdir().unwrap();
     let path = folder.path().join(odd);
-    std::fs::rename(file(folder.path(), &[("r", "")]), &path).unwrap();
+    assert!(wait(execute(RedbStore::open(&path).unwrap(), "r", Told::to_fail(""))));
     assert_eq!(stroma(["list".as_ref(), "--json".as_ref(), path.as_os_str()]).json()["run"], "r");
     let by_name = said(program().env("STROMA_STORE", &path).args(["list", "--json"]).output().unwrap());
     assert_eq!(by_name.json()["run"], "r");
