@@ -9,7 +9,6 @@ use std::{
 };
 
 use anstream::{AutoStream, ColorChoice, adapter::strip_str};
-use serde_json::json;
 use stroma::{
     RunId, SlotKind,
     store::inspect::{Outline, Progress, RunView},
@@ -21,7 +20,7 @@ use crate::{
     source::Source,
     state::{State, done, summary},
     text::{cut, plain},
-    trouble::{Kind, Trouble},
+    trouble::{Kind, Trouble, notice},
 };
 
 /// For how long a server that went away is asked again.
@@ -69,7 +68,7 @@ pub(crate) async fn follow(
         match looked {
             Ok(Some(view)) => {
                 if away.take().is_some() {
-                    tell(form, "it is there again");
+                    notice(form == Form::Json, "it is there again");
                     drawn = 0;
                 }
                 match form {
@@ -90,7 +89,7 @@ pub(crate) async fn follow(
             Ok(None) => return Err(Trouble::unknown(run)),
             Err(trouble) if before.is_some() && source.is_server() && trouble.kind == Kind::Unavailable => {
                 if away.is_none() {
-                    tell(form, &format!("{}: it is waited for", trouble.text));
+                    notice(form == Form::Json, &format!("{}: it is waited for", trouble.text));
                 }
                 if away.get_or_insert_with(Instant::now).elapsed() >= AWAY {
                     return Err(trouble);
@@ -103,16 +102,6 @@ pub(crate) async fn follow(
             () = sleep(every) => {}
         }
     }
-}
-
-/// Says on standard error what is no change of the run.
-fn tell(form: Form, text: &str) {
-    let mut to = io::stderr().lock();
-    // Where nobody hears it, it goes on all the same.
-    let _ = match form {
-        Form::Json => writeln!(to, "{}", json!({ "notice": text })),
-        _ => writeln!(to, "stroma: {text}"),
-    };
 }
 
 /// Whether there is something to say, beside that time went by.

@@ -68,9 +68,9 @@ fn run(command: Command) -> Result<(), Trouble> {
 async fn carry_out(command: Command) -> Result<(), Trouble> {
     let mut out = anstream::stdout().lock();
     match command {
-        Command::List { at, json, state } => list(&mut Source::open(&at)?, json, &state, &mut out).await?,
+        Command::List { at, json, state } => list(&mut Source::open(&at, json)?, json, &state, &mut out).await?,
         Command::Show { at, run, json } => {
-            let view = Source::open(&at)?.look(&run).await?;
+            let view = Source::open(&at, json)?.look(&run).await?;
             if json {
                 writeln!(out, "{}", full(&view))?;
             } else {
@@ -86,19 +86,19 @@ async fn carry_out(command: Command) -> Result<(), Trouble> {
                 }
                 false => Form::Lines,
             };
-            let mut source = Source::open(&at)?;
+            let mut source = Source::open(&at, json)?;
             let every = every.unwrap_or_else(|| source.every());
             follow(&mut source, &run, every, form, &mut out).await?;
         }
-        Command::Export { at, run, .. } => {
-            let view = Source::open(&at)?.find(&run, true).await?.ok_or_else(|| Trouble::unknown(&run))?;
+        Command::Export { at, run, json } => {
+            let view = Source::open(&at, json)?.find(&run, true).await?.ok_or_else(|| Trouble::unknown(&run))?;
             let mut value = full(&view);
             value["ledger"] = json!(hex(&view.ledger));
             value["exported_by"] = json!(concat!("stroma ", env!("CARGO_PKG_VERSION")));
             value["exported_at"] = json!(text::utc(std::time::SystemTime::now()));
             writeln!(out, "{value:#}")?;
         }
-        Command::Forget { at, runs, yes, json } => forget(Source::open(&at)?, runs, yes, json, &mut out).await?,
+        Command::Forget { at, runs, yes, json } => forget(Source::open(&at, json)?, runs, yes, json, &mut out).await?,
         Command::Completions { shell } => {
             // Into memory first: who generates them takes a closed pipe for a bug.
             let mut script = Vec::new();

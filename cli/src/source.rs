@@ -10,7 +10,7 @@ use stroma::{
 use crate::{
     args::At,
     place::{is_url, redacted},
-    trouble::Trouble,
+    trouble::{Trouble, notice},
 };
 
 /// Of no consequence for who looks, and for who forgets.
@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The store that is looked into, and its name for messages.
 pub(crate) struct Source {
     pub(crate) name: String,
+    json: bool,
     store: Kind,
 }
 
@@ -30,7 +31,8 @@ enum Kind {
 }
 
 impl Source {
-    pub(crate) fn open(at: &At) -> Result<Self, Trouble> {
+    /// Opens it; what there is to say about it meanwhile is said as JSON or as text.
+    pub(crate) fn open(at: &At, json: bool) -> Result<Self, Trouble> {
         let Some(place) = at.place.as_deref().filter(|place| !place.is_empty()) else {
             return Err(Trouble::usage("which store? Say its path or URL first, or set STROMA_STORE"));
         };
@@ -43,10 +45,11 @@ impl Source {
             Kind::Server(store.with_prefix(&at.prefix).with_patience(PATIENCE))
         } else {
             let path = PathBuf::from(place);
-            let view = RedbView::open(&path).map_err(|error| Trouble::store(&name, &error))?;
+            let opened = Patient { name: &name, json }.wait(|| RedbView::open(&path));
+            let view = opened.map_err(|error| Trouble::store(&name, &error))?;
             Kind::File { path, view: Box::new(view) }
         };
-        Ok(Self { name, store })
+        Ok(Self { name, json, store })
     }
 
     /// Whether it is a server: it may hand over a run twice, and may be away for a while.
@@ -68,10 +71,11 @@ impl Source {
         mut take: impl FnMut(Vec<RunView>) -> Result<(), Trouble>,
     ) -> Result<(), Trouble> {
         let failed = |error: StoreError| Trouble::store(&self.name, &error);
+        let patient = Patient { name: &self.name, json: self.json };
         match &mut self.store {
             Kind::File { view, .. } => {
                 let mut runs = view.runs();
-                while let Some(page) = runs.next_page().map_err(failed)? {
+                while let Some(page) = patient.wait(|| runs.next_page()).map_err(failed)? {
                     take(page)?;
                 }
             }
@@ -87,9 +91,10 @@ impl Source {
 
     /// One run, where there is one.
     pub(crate) async fn find(&mut self, run: &RunId, values: bool) -> Result<Option<RunView>, Trouble> {
+        let patient = Patient { name: &self.name, json: self.json };
         let found = match &mut self.store {
-            Kind::File { view, .. } if values => view.export(run),
-            Kind::File { view, .. } => view.look(run),
+            Kind::File { view, .. } if values => patient.wait(|| view.export(run)),
+            Kind::File { view, .. } => patient.wait(|| view.look(run)),
             Kind::Server(store) if values => store.export(run).await,
             Kind::Server(store) => store.look(run).await,
         };
@@ -105,7 +110,9 @@ impl Source {
         match self.store {
             Kind::File { path, view } => {
                 drop(view);
-                let store = RedbStore::open(path).map_err(|error| Trouble::store(&self.name, &error))?;
+                let patient = Patient { name: &self.name, json: self.json };
+                let opened = patient.wait(|| RedbStore::open(path));
+                let store = opened.map_err(|error| Trouble::store(&self.name, &error))?;
                 for run in runs {
                     forget(&store, &self.name, run).await?;
                     done(run);
@@ -119,6 +126,29 @@ impl Source {
             }
         }
         Ok(())
+    }
+}
+
+/// Who waits for a file, and says so where that takes long.
+struct Patient<'s> {
+    name: &'s str,
+    json: bool,
+}
+
+impl Patient<'_> {
+    /// When it is said.
+    const QUIET: Duration = Duration::from_secs(2);
+
+    fn wait<T>(&self, work: impl FnOnce() -> T) -> T {
+        let text = format!("`{}` is waited for: a program may be stopped in the middle of a write", self.name);
+        let json = self.json;
+        let telling = tokio::spawn(async move {
+            tokio::time::sleep(Self::QUIET).await;
+            notice(json, &text);
+        });
+        let done = work();
+        telling.abort();
+        done
     }
 }
 

@@ -132,6 +132,12 @@ impl Trouble {
     }
 }
 
+/// Says on standard error what is no failure. Where nobody hears it, it goes on all the same.
+pub(crate) fn notice(json: bool, text: &str) {
+    let mut to = io::stderr().lock();
+    let _ = if json { writeln!(to, "{}", json!({ "notice": text })) } else { writeln!(to, "stroma: {text}") };
+}
+
 impl From<io::Error> for Trouble {
     fn from(error: io::Error) -> Self {
         // Whoever reads no further has all that was wanted: `stroma list | head`.

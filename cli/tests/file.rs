@@ -164,6 +164,28 @@ fn a_run_of_a_process_that_was_killed_can_be_had() {
 }
 
 #[test]
+fn who_waits_for_a_write_of_another_is_told() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("runs.redb");
+    let mut other = Process::start("child", &path, "dead", "left");
+    other.wait_for("at left");
+    other.kill();
+    // As one that is stopped in the middle of a write.
+    let mut builder = redb::Database::builder();
+    builder.set_concurrency_mode(redb::ConcurrencyMode::MultiWriter);
+    let database = builder.open(&path).unwrap();
+    let write = database.begin_write().unwrap();
+    let mut command = program();
+    command.args(["list", "--json"]).arg(&path);
+    let mut lists = Process::of_both(command);
+    let told = lists.next_line();
+    assert!(told.starts_with(r#"{"notice":"#) && told.contains("in the middle of a write"), "{told}");
+    write.abort().unwrap();
+    assert!(lists.next_line().contains(r#""state":"abandoned""#));
+    assert_eq!(lists.end(), Some(0));
+}
+
+#[test]
 fn a_run_is_followed_to_its_end() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("runs.redb");
