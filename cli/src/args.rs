@@ -32,14 +32,14 @@ show` says of one run what its state means and what to do. On a narrow terminal 
 /// it, and it needs none of the types of the programs that do.
 #[derive(Debug, Parser)]
 #[command(name = "stroma", version, after_help = EXIT, max_term_width = 100, arg_required_else_help = true)]
-pub(crate) struct Line {
+pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 /// Which store.
 #[derive(Debug, Args)]
-pub(crate) struct At {
+pub(crate) struct StoreArgs {
     /// The file of a `RedbStore`, or the URL of a Redis server: `redis://host:6379/0`, `rediss://..` with TLS, `unix:///path`.
     #[arg(value_name = "WHERE", env = "STROMA_STORE", hide_env_values = true)]
     pub(crate) place: Option<OsString>,
@@ -54,7 +54,7 @@ pub(crate) enum Command {
     #[command(after_help = UNKNOWN)]
     List {
         #[command(flatten)]
-        at: At,
+        store: StoreArgs,
         /// A JSON object for each run, on a line of its own.
         #[arg(long)]
         json: bool,
@@ -66,7 +66,7 @@ pub(crate) enum Command {
     #[command(allow_missing_positional = true)]
     Show {
         #[command(flatten)]
-        at: At,
+        store: StoreArgs,
         /// The run's id.
         run: RunId,
         /// As a JSON object.
@@ -80,7 +80,7 @@ pub(crate) enum Command {
     #[command(allow_missing_positional = true)]
     Follow {
         #[command(flatten)]
-        at: At,
+        store: StoreArgs,
         /// The run's id.
         run: RunId,
         /// A JSON object for each change, on a line of its own.
@@ -97,7 +97,7 @@ pub(crate) enum Command {
     #[command(allow_missing_positional = true)]
     Export {
         #[command(flatten)]
-        at: At,
+        store: StoreArgs,
         /// The run's id.
         run: RunId,
         /// It is JSON in any case.
@@ -110,7 +110,7 @@ pub(crate) enum Command {
     #[command(allow_missing_positional = true)]
     Forget {
         #[command(flatten)]
-        at: At,
+        store: StoreArgs,
         /// The runs' ids.
         #[arg(required = true, value_name = "RUN")]
         runs: Vec<RunId>,

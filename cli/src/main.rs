@@ -24,7 +24,7 @@ use clap::{CommandFactory, Parser};
 use serde_json::json;
 
 use crate::{
-    args::{Command, Line},
+    args::{Cli, Command},
     follow::{Form, follow},
     forget::forget,
     list::list,
@@ -37,12 +37,12 @@ use crate::{
 fn main() -> ExitCode {
     // Over some files that are damaged redb panics, which the store catches and says in its own words.
     panic::set_hook(Box::new(|_| {}));
-    let line = match Line::try_parse() {
-        Ok(line) => line,
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
         Err(error) => return misunderstood(&error),
     };
-    let json = line.command.is_json();
-    let done = panic::catch_unwind(AssertUnwindSafe(|| run(line.command)));
+    let json = cli.command.is_json();
+    let done = panic::catch_unwind(AssertUnwindSafe(|| run(cli.command)));
     match done.unwrap_or_else(|cause| Err(Trouble::failed(format!("a fault of this program: {}", words(&*cause))))) {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => {
@@ -68,16 +68,16 @@ fn run(command: Command) -> Result<(), Trouble> {
 async fn carry_out(command: Command) -> Result<(), Trouble> {
     let mut out = anstream::stdout().lock();
     match command {
-        Command::List { at, json, state } => list(&mut Source::open(&at, json)?, json, &state, &mut out).await?,
-        Command::Show { at, run, json } => {
-            let view = Source::open(&at, json)?.look(&run).await?;
+        Command::List { store, json, state } => list(&mut Source::open(&store, json)?, json, &state, &mut out).await?,
+        Command::Show { store, run, json } => {
+            let view = Source::open(&store, json)?.look(&run).await?;
             if json {
                 writeln!(out, "{}", full(&view))?;
             } else {
                 show::run(&view, &mut out)?;
             }
         }
-        Command::Follow { at, run, json, every } => {
+        Command::Follow { store, run, json, every } => {
             let form = match json {
                 true => Form::Json,
                 // A terminal that moves no cursor says so.
@@ -86,23 +86,25 @@ async fn carry_out(command: Command) -> Result<(), Trouble> {
                 }
                 false => Form::Lines,
             };
-            let mut source = Source::open(&at, json)?;
+            let mut source = Source::open(&store, json)?;
             let every = every.unwrap_or_else(|| source.every());
             follow(&mut source, &run, every, form, &mut out).await?;
         }
-        Command::Export { at, run, json } => {
-            let view = Source::open(&at, json)?.find(&run, true).await?.ok_or_else(|| Trouble::unknown(&run))?;
+        Command::Export { store, run, json } => {
+            let view = Source::open(&store, json)?.find(&run, true).await?.ok_or_else(|| Trouble::unknown(&run))?;
             let mut value = full(&view);
             value["ledger"] = json!(hex(&view.ledger));
             value["exported_by"] = json!(concat!("stroma ", env!("CARGO_PKG_VERSION")));
             value["exported_at"] = json!(text::utc(std::time::SystemTime::now()));
             writeln!(out, "{value:#}")?;
         }
-        Command::Forget { at, runs, yes, json } => forget(Source::open(&at, json)?, runs, yes, json, &mut out).await?,
+        Command::Forget { store, runs, yes, json } => {
+            forget(Source::open(&store, json)?, runs, yes, json, &mut out).await?
+        }
         Command::Completions { shell } => {
             // Into memory first: who generates them takes a closed pipe for a bug.
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Line::command(), "stroma", &mut script);
+            clap_complete::generate(shell, &mut Cli::command(), "stroma", &mut script);
             out.write_all(&script)?;
         }
     }

@@ -8,7 +8,7 @@ use stroma::{
 };
 
 use crate::{
-    args::At,
+    args::StoreArgs,
     place::{is_url, redacted},
     trouble::{Trouble, notice},
 };
@@ -32,8 +32,8 @@ enum Kind {
 
 impl Source {
     /// Opens it; what there is to say about it meanwhile is said as JSON or as text.
-    pub(crate) fn open(at: &At, json: bool) -> Result<Self, Trouble> {
-        let Some(place) = at.place.as_deref().filter(|place| !place.is_empty()) else {
+    pub(crate) fn open(args: &StoreArgs, json: bool) -> Result<Self, Trouble> {
+        let Some(place) = args.place.as_deref().filter(|place| !place.is_empty()) else {
             return Err(Trouble::usage("which store? Say its path or URL first, or set STROMA_STORE"));
         };
         let url = place.to_string_lossy();
@@ -42,7 +42,7 @@ impl Source {
             let store = RedisStore::new(&url, TTL).map_err(|_| {
                 Trouble::usage(format!("`{name}` is no URL of a server: it is like `redis://host:6379/0`"))
             })?;
-            Kind::Server(store.with_prefix(&at.prefix).with_patience(PATIENCE))
+            Kind::Server(store.with_prefix(&args.prefix).with_patience(PATIENCE))
         } else {
             let path = PathBuf::from(place);
             let opened = Patient { name: &name, json }.wait(|| RedbView::open(&path));
