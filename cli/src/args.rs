@@ -1,8 +1,8 @@
 //! What can be said on the command line.
 
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use stroma::RunId;
 
@@ -21,10 +21,16 @@ With --json an error is an object too, on standard error:
 Where the store is can also be said by STROMA_STORE; then WHERE is left out. A URL with a password is better said like this, since \
 others see the arguments of a program.";
 
+/// The same in short, for the help of a command.
+const STATUS: &str = "\
+Exit status: 0 done, 1 failed, 2 usage, 3 no such run, 4 somebody has the run; `stroma --help` has the rest.";
+
 /// What `list` cannot explain in its table.
 const UNKNOWN: &str = "\
 A `?` is what the store was not told: the run was begun by a program with a version of the library that did not tell it yet. `stroma \
-show` says of one run what its state means and what to do. On a narrow terminal columns are left out; --json has them all.";
+show` says of one run what its state means and what to do. On a narrow terminal columns are left out; --json has them all.
+
+Exit status: 0 done, 1 failed, 2 usage; `stroma --help` has the rest.";
 
 /// Looks into the stores of stroma.
 ///
@@ -41,7 +47,7 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct StoreArgs {
     /// The file of a `RedbStore`, or the URL of a Redis server: `redis://host:6379/0`, `rediss://..` with TLS, `unix:///path`.
-    #[arg(value_name = "WHERE", env = "STROMA_STORE", hide_env_values = true)]
+    #[arg(value_name = "WHERE", value_hint = ValueHint::AnyPath, env = "STROMA_STORE", hide_env_values = true)]
     pub(crate) place: Option<OsString>,
     /// What the keys on a server begin with.
     #[arg(long, value_name = "PREFIX", default_value = "stroma")]
@@ -63,7 +69,7 @@ pub(crate) enum Command {
         state: Vec<crate::state::State>,
     },
     /// One run: its nodes, what it keeps of each, what it spent, and who has it.
-    #[command(allow_missing_positional = true)]
+    #[command(allow_missing_positional = true, after_help = STATUS)]
     Show {
         #[command(flatten)]
         store: StoreArgs,
@@ -77,7 +83,7 @@ pub(crate) enum Command {
     ///
     /// On a terminal the picture is drawn anew; otherwise there is a line for each change. A server that goes away is waited for, for
     /// half a minute.
-    #[command(allow_missing_positional = true)]
+    #[command(allow_missing_positional = true, after_help = STATUS)]
     Follow {
         #[command(flatten)]
         store: StoreArgs,
@@ -94,12 +100,15 @@ pub(crate) enum Command {
     ///
     /// The values are in hexadecimal, as they are stored: a version, the hash of their type's schema, the value in postcard's form,
     /// a checksum. Whatever secrets the run has in them are there too.
-    #[command(allow_missing_positional = true)]
+    #[command(allow_missing_positional = true, after_help = STATUS)]
     Export {
         #[command(flatten)]
         store: StoreArgs,
         /// The run's id.
         run: RunId,
+        /// Into this file, which only its owner may read: whole, or not at all. One that is there already is left as it is.
+        #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
         /// It is JSON in any case.
         #[arg(long, hide = true)]
         json: bool,
@@ -107,7 +116,7 @@ pub(crate) enum Command {
     /// Forgets runs and all that they keep; not one that somebody has.
     ///
     /// Where one of them is not there, or somebody has it, none is forgotten. With more than one, WHERE has to be said.
-    #[command(allow_missing_positional = true)]
+    #[command(allow_missing_positional = true, after_help = STATUS)]
     Forget {
         #[command(flatten)]
         store: StoreArgs,

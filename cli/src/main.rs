@@ -1,6 +1,7 @@
 //! `stroma`: looks into stores.
 
 mod args;
+mod export;
 mod follow;
 mod forget;
 mod list;
@@ -21,15 +22,15 @@ use std::{
 };
 
 use clap::{CommandFactory, Parser};
-use serde_json::json;
 
 use crate::{
     args::{Cli, Command},
+    export::export,
     follow::{Form, follow},
     forget::forget,
     list::list,
     source::Source,
-    state::{full, hex},
+    state::full,
     trouble::Trouble,
     usage::misunderstood,
 };
@@ -90,13 +91,9 @@ async fn carry_out(command: Command) -> Result<(), Trouble> {
             let every = every.unwrap_or_else(|| source.every());
             follow(&mut source, &run, every, form, &mut out).await?;
         }
-        Command::Export { store, run, json } => {
+        Command::Export { store, run, output, json } => {
             let view = Source::open(&store, json)?.find(&run, true).await?.ok_or_else(|| Trouble::unknown(&run))?;
-            let mut value = full(&view);
-            value["ledger"] = json!(hex(&view.ledger));
-            value["exported_by"] = json!(concat!("stroma ", env!("CARGO_PKG_VERSION")));
-            value["exported_at"] = json!(text::utc(std::time::SystemTime::now()));
-            writeln!(out, "{value:#}")?;
+            export(&view, output.as_deref(), &mut out)?;
         }
         Command::Forget { store, runs, yes, json } => {
             forget(Source::open(&store, json)?, runs, yes, json, &mut out).await?

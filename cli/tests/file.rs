@@ -111,6 +111,37 @@ fn a_run_is_shown_and_exported_without_its_types() {
 }
 
 #[test]
+fn an_export_is_a_whole_file_or_none() {
+    let folder = tempdir().unwrap();
+    let path = file(folder.path(), &[("r", "right")]);
+    let place = path.to_str().unwrap();
+    let to = folder.path().join("report.json");
+    let export = |run: &str, to: &std::path::Path| stroma(["export", place, run, "--output", to.to_str().unwrap()]);
+    assert_eq!(export("x", &to).code, 3);
+    assert!(!to.exists());
+    let exported = export("r", &to);
+    assert_eq!((exported.code, exported.out.as_str()), (0, ""), "{exported:?}");
+    let saved = fs::read_to_string(&to).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&saved).unwrap();
+    assert_eq!((&value["run"], value["slots"].as_array().map(Vec::len)), (&json!("r"), Some(3)));
+    assert!(value["exported_by"].as_str().unwrap().starts_with("stroma ") && value["exported_at"].is_string());
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&to).unwrap().permissions()) & 0o777, 0o600);
+    // What is there stays, whatever it is.
+    for (there, words) in [(&*to, "is there already"), (folder.path(), "is there already")] {
+        let refused = export("r", there);
+        assert_eq!((refused.code, refused.err.contains(words)), (1, true), "{refused:?}");
+    }
+    assert_eq!(fs::read_to_string(&to).unwrap(), saved);
+    assert_eq!(export("r", &folder.path().join("none/report.json")).code, 1);
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        left.iter().all(|name| ["runs.redb", "runs.redb.holders", "report.json"].iter().any(|it| name == it)),
+        "{left:?}"
+    );
+}
+
+#[test]
 fn a_run_of_another_process_is_seen_and_not_disturbed() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("runs.redb");
