@@ -22,7 +22,7 @@ const COST: usize = 5;
 const TIME: usize = 6;
 const AGE: usize = 7;
 const HOLDER: usize = 8;
-/// Columns that are left out where no row has something in them.
+/// Columns that a terminal is spared where no row has something in them.
 const OPTIONAL: [usize; 4] = [NEXT, TOKENS, COST, TIME];
 /// How narrow a column may get for a terminal.
 const NARROW: usize = 12;
@@ -47,40 +47,58 @@ pub(crate) fn columns() -> Option<usize> {
     terminal_size::terminal_size().map(|(terminal_size::Width(columns), _)| usize::from(columns))
 }
 
-/// A table of runs. What stands in its first rows says how wide its columns are; those that come later may be wider.
+/// What a run has in each column.
+type Cells = [String; HEADS.len()];
+/// How wide each column is; zero where it is left out.
+type Widths = [usize; HEADS.len()];
+
+/// A table of runs, some rows at a time. On a terminal its columns grow with the rows that come, and their heads stand there again;
+/// elsewhere all columns are there under one head, and a row that comes later may be wider.
 pub(crate) struct Table {
     room: Option<usize>,
-    widths: Option<[usize; HEADS.len()]>,
+    /// What the rows so far want.
+    wanted: Widths,
+    /// What the last head stands above.
+    widths: Option<Widths>,
 }
 
 impl Table {
     pub(crate) const fn new(room: Option<usize>) -> Self {
-        Self { room, widths: None }
+        Self { room, wanted: [0; HEADS.len()], widths: None }
     }
 
     pub(crate) fn rows(&mut self, runs: &[RunView], to: &mut impl Write) -> io::Result<()> {
         if runs.is_empty() {
             return Ok(());
         }
-        let fits = self.room.is_some();
         let rows: Vec<_> = runs.iter().map(|run| (State::of(run), cells(run))).collect();
-        let widths = match self.widths {
-            Some(widths) => widths,
-            None => {
-                let widths = widths(&rows, self.room);
-                let bold = Style::new().bold();
-                line(&HEADS.map(str::to_owned), &widths, fits, |_| bold, to)?;
-                *self.widths.insert(widths)
+        self.page(&rows, to)
+    }
+
+    fn page(&mut self, rows: &[(State, Cells)], to: &mut impl Write) -> io::Result<()> {
+        let fits = self.room.is_some();
+        for (_, cells) in rows {
+            for (wanted, cell) in self.wanted.iter_mut().zip(cells) {
+                *wanted = width(cell).max(*wanted);
             }
+        }
+        let widths = match (self.widths, self.room) {
+            (Some(widths), None) => widths,
+            (_, room) => widths(&self.wanted, room),
         };
-        for (state, cells) in &rows {
+        if self.widths != Some(widths) {
+            self.widths = Some(widths);
+            let bold = Style::new().bold();
+            line(&HEADS.map(str::to_owned), &widths, fits, |_| bold, to)?;
+        }
+        for (state, cells) in rows {
             line(cells, &widths, fits, |at| if at == STATE { style(*state) } else { Style::new() }, to)?;
         }
         Ok(())
     }
 }
 
-fn cells(view: &RunView) -> [String; HEADS.len()] {
+fn cells(view: &RunView) -> Cells {
     let (count, nodes) = done(view);
     let next = view.progress().map_or_else(|| "?".to_owned(), |progress| progress.next.join(", "));
     let [tokens, cost, time] = match view.spent() {
@@ -111,10 +129,11 @@ pub(crate) fn holder(view: &RunView) -> String {
     }
 }
 
-fn widths(rows: &[(State, [String; HEADS.len()])], room: Option<usize>) -> [usize; HEADS.len()] {
-    let mut widths: [usize; HEADS.len()] = std::array::from_fn(|at| {
-        let widest = rows.iter().map(|(_, cells)| width(&cells[at])).max().unwrap_or(0);
-        if OPTIONAL.contains(&at) && widest == 0 { 0 } else { widest.max(width(HEADS[at])) }
+/// How wide the columns are of rows that want so much, in so much room.
+fn widths(wanted: &Widths, room: Option<usize>) -> Widths {
+    let mut widths: Widths = std::array::from_fn(|at| {
+        let empty = room.is_some() && OPTIONAL.contains(&at) && wanted[at] == 0;
+        if empty { 0 } else { wanted[at].max(width(HEADS[at])) }
     });
     if let Some(room) = room {
         // The id goes last of all: cut, it names no run any more.
@@ -147,8 +166,8 @@ fn leave_out(widths: &mut [usize], at: usize, room: usize) {
 }
 
 fn line(
-    cells: &[String; HEADS.len()],
-    widths: &[usize; HEADS.len()],
+    cells: &Cells,
+    widths: &Widths,
     fits: bool,
     style: impl Fn(usize) -> Style,
     to: &mut impl Write,
@@ -170,6 +189,34 @@ fn line(
 mod tests {
     use super::*;
 
+    /// What the table says of these rows, without colours.
+    fn bare(table: &mut Table, rows: &[(State, Cells)]) -> String {
+        let mut text = Vec::new();
+        table.page(rows, &mut text).unwrap();
+        anstream::adapter::strip_str(&String::from_utf8(text).unwrap()).to_string()
+    }
+
+    fn row(id: &str, next: &str) -> (State, Cells) {
+        (State::Idle, [id, "idle", "1/2", next, "", "", "", "1 s", "none"].map(str::to_owned))
+    }
+
+    #[test]
+    fn rows_that_come_later_are_not_cut_to_the_first() {
+        let mut table = Table::new(Some(80));
+        let first = bare(&mut table, &[row("1", "")]);
+        assert_eq!(first, "RUN  STATE  DONE  AGE  HOLDER\n1    idle   1/2   1 s  none\n");
+        assert_eq!(bare(&mut table, &[row("2", "")]), "2    idle   1/2   1 s  none\n");
+        let wider = bare(&mut table, &[row("1000", "total")]);
+        assert_eq!(wider, "RUN   STATE  DONE  NEXT   AGE  HOLDER\n1000  idle   1/2   total  1 s  none\n");
+        // Where nothing has to fit there is one head, and nothing is left out.
+        let mut table = Table::new(None);
+        let first = bare(&mut table, &[row("1", "")]);
+        assert_eq!(first.lines().next(), Some("RUN  STATE  DONE  NEXT  TOKENS  COST  TIME  AGE  HOLDER"));
+        let wider = bare(&mut table, &[row("1000", "total")]);
+        assert!(wider.starts_with("1000  idle   1/2   total"), "{wider}");
+        assert_eq!(wider.lines().count(), 1);
+    }
+
     #[test]
     fn an_id_is_cut_last_of_all() {
         let cells = [
@@ -185,11 +232,10 @@ mod tests {
         ];
         let rows = [(State::Running, cells.map(str::to_owned))];
         let shown = |room: usize| {
-            let widths = widths(&rows, Some(room));
-            let mut line_of = Vec::new();
-            line(&rows[0].1, &widths, true, |_| Style::new(), &mut line_of).unwrap();
-            assert!(width(String::from_utf8_lossy(&line_of).trim_end()) <= room, "{room}: {widths:?}");
-            widths
+            let mut table = Table::new(Some(room));
+            let text = bare(&mut table, &rows);
+            assert!(text.lines().all(|line| width(line) <= room), "{room}: {text}");
+            table.widths.unwrap()
         };
         for room in 60..140 {
             let widths = shown(room);
