@@ -13,7 +13,7 @@ use stroma::store::inspect::RunView;
 
 use crate::{
     state::{full, hex},
-    text::{plain, utc},
+    text::{Json, plain, utc},
     trouble::Trouble,
 };
 
@@ -23,7 +23,7 @@ pub(crate) fn export(view: &RunView, file: Option<&Path>, out: &mut impl Write) 
     value["ledger"] = json!(hex(&view.ledger));
     value["exported_by"] = json!(concat!("stroma ", env!("CARGO_PKG_VERSION")));
     value["exported_at"] = json!(utc(SystemTime::now()));
-    let text = format!("{value:#}\n");
+    let text = format!("{:#}\n", Json(&value));
     match file {
         None => Ok(out.write_all(text.as_bytes())?),
         Some(file) => save(file, text.as_bytes()).map_err(|error| {

@@ -19,7 +19,7 @@ use crate::{
     show,
     source::Source,
     state::{State, done, summary},
-    text::{cut, plain},
+    text::{Json, cut, plain},
     trouble::{Kind, Trouble, notice},
 };
 
@@ -75,7 +75,7 @@ pub(crate) async fn follow(
                     Form::Picture => drawn = draw(&view, drawn, &mut io::stdout().lock())?,
                     Form::Lines => lines(before.as_ref(), &view, to)?,
                     Form::Json if before.as_ref().is_none_or(|before| differ(before, &view)) => {
-                        writeln!(to, "{}", summary(&view))?
+                        writeln!(to, "{}", Json(&summary(&view)))?
                     }
                     Form::Json => {}
                 }
@@ -119,7 +119,8 @@ fn size() -> Option<(usize, usize)> {
 /// are wanted.
 fn draw(view: &RunView, before: usize, to: &mut impl Write) -> Result<usize, Trouble> {
     // A line that wraps would be two to go back over, and what is above the first line cannot be gone back to.
-    let (columns, room) = size().map_or((usize::MAX, usize::MAX), |(columns, lines)| (columns - 1, lines - 1));
+    let (columns, room) = size()
+        .map_or((usize::MAX, usize::MAX), |(columns, lines)| (columns.saturating_sub(1), lines.saturating_sub(1)));
     let mut head = Vec::new();
     show::head(view, &mut head)?;
     let head = String::from_utf8_lossy(&head);

@@ -8,7 +8,11 @@ use std::{
 use serde_json::json;
 use stroma::{RunId, store::inspect::Holding};
 
-use crate::{source::Source, text::plain, trouble::Trouble};
+use crate::{
+    source::Source,
+    text::{Json, plain},
+    trouble::Trouble,
+};
 
 /// Forgets them all, or where one is not there or somebody has it, none.
 pub(crate) async fn forget(
@@ -36,7 +40,7 @@ pub(crate) async fn forget(
     let forgotten = source
         .forget(&runs, |run| {
             let line = match json {
-                true => writeln!(out, "{}", json!({ "run": run.to_string(), "forgotten": true })),
+                true => writeln!(out, "{}", Json(&json!({ "run": run.to_string(), "forgotten": true }))),
                 false => writeln!(out, "forgotten: {}", plain(&run.to_string())),
             };
             if said.is_ok() {

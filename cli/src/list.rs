@@ -10,6 +10,7 @@ use crate::{
     source::Source,
     state::{State, summary},
     table::{Table, columns},
+    text::Json,
     trouble::Trouble,
 };
 
@@ -36,7 +37,7 @@ pub(crate) async fn list(
             }
             tally.wipe();
             if json {
-                page.iter().try_for_each(|run| writeln!(out, "{}", summary(run)))?;
+                page.iter().try_for_each(|run| writeln!(out, "{}", Json(&summary(run))))?;
             } else {
                 table.rows(&page, out)?;
             }

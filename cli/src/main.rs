@@ -31,6 +31,7 @@ use crate::{
     list::list,
     source::Source,
     state::full,
+    text::Json,
     trouble::Trouble,
     usage::misunderstood,
 };
@@ -73,7 +74,7 @@ async fn carry_out(command: Command) -> Result<(), Trouble> {
         Command::Show { store, run, json } => {
             let view = Source::open(&store, json)?.look(&run).await?;
             if json {
-                writeln!(out, "{}", full(&view))?;
+                writeln!(out, "{}", Json(&full(&view)))?;
             } else {
                 show::run(&view, &mut out)?;
             }

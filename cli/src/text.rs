@@ -2,28 +2,50 @@
 
 use std::{
     borrow::Cow,
+    fmt::{self, Write},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use serde_json::Value;
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Whether a terminal would do something else with it than show it.
+fn is_odd(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
 
 /// The same without what a terminal would do something else with than show it: what is stored may be damaged, or somebody's joke.
 pub(crate) fn plain(text: &str) -> Cow<'_, str> {
-    let odd = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-    };
-    if !text.contains(odd) {
+    if !text.contains(is_odd) {
         return Cow::Borrowed(text);
     }
     Cow::Owned(text.chars().fold(String::new(), |mut shown, c| {
-        if odd(c) {
+        if is_odd(c) {
             shown.extend(c.escape_unicode())
         } else {
             shown.push(c)
         }
         shown
     }))
+}
+
+/// JSON, in which what is odd is escaped, so that it may come to a terminal too.
+pub(crate) struct Json<'v>(pub(crate) &'v Value);
+
+impl fmt::Display for Json<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = if f.alternate() { format!("{:#}", self.0) } else { self.0.to_string() };
+        for c in text.chars() {
+            match c {
+                '\n' => f.write_char(c)?,
+                // None of them has more than four digits, and none stands outside of a string.
+                _ if is_odd(c) => write!(f, "\\u{:04x}", u32::from(c))?,
+                _ => f.write_char(c)?,
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The same for text of several lines.
@@ -99,6 +121,16 @@ mod tests {
     fn nothing_moves_the_cursor() {
         assert_eq!(plain("a\u{1b}[2Jb\u{202e}c\r"), "a\\u{1b}[2Jb\\u{202e}c\\u{d}");
         assert_eq!(plain("é* '\""), "é* '\"");
+    }
+
+    #[test]
+    fn json_is_the_same_and_moves_no_cursor() {
+        let value = serde_json::json!({ "a\u{9b}2J": "\u{1b}[2J\u{7f}\u{202e}é\n", "b": [1, "\u{feff}"] });
+        for text in [Json(&value).to_string(), format!("{:#}", Json(&value))] {
+            assert!(!text.contains(|c| is_odd(c) && c != '\n'), "{text:?}");
+            assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), value);
+        }
+        assert!(!Json(&value).to_string().contains('\n'));
     }
 
     #[test]

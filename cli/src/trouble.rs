@@ -13,7 +13,7 @@ use stroma::{
 
 use crate::{
     place::redacted,
-    text::{plain, span},
+    text::{Json, plain, span},
 };
 
 /// What kind of failure it is.
@@ -86,7 +86,10 @@ impl Trouble {
     /// It was there a moment ago.
     pub(crate) fn forgotten(run: &RunId) -> Self {
         let run = run.to_string();
-        Self { kind: Kind::UnknownRun, text: format!("run `{}` is no longer there: it was forgotten", plain(&run)) }
+        Self {
+            kind: Kind::UnknownRun,
+            text: format!("run `{}` is no longer there: it was forgotten, or it expired", plain(&run)),
+        }
     }
 
     pub(crate) fn held(run: &RunId, until: Option<Duration>) -> Self {
@@ -125,7 +128,7 @@ impl Trouble {
         let mut to = io::stderr().lock();
         let _ = if json {
             let error = json!({ "kind": kind, "message": self.text, "status": self.kind.status() });
-            writeln!(to, "{}", json!({ "error": error }))
+            writeln!(to, "{}", Json(&json!({ "error": error })))
         } else {
             writeln!(to, "stroma: {}", self.text)
         };
@@ -135,7 +138,7 @@ impl Trouble {
 /// Says on standard error what is no failure. Where nobody hears it, it goes on all the same.
 pub(crate) fn notice(json: bool, text: &str) {
     let mut to = io::stderr().lock();
-    let _ = if json { writeln!(to, "{}", json!({ "notice": text })) } else { writeln!(to, "stroma: {text}") };
+    let _ = if json { writeln!(to, "{}", Json(&json!({ "notice": text }))) } else { writeln!(to, "stroma: {text}") };
 }
 
 impl From<io::Error> for Trouble {

@@ -294,6 +294,7 @@ fn any_id_is_found_and_no_other() {
     // Nothing turns the line round.
     assert!(!stroma(["list", place]).out.contains('\u{202e}'));
     assert!(stroma(["list", place]).out.contains("\\u{202e}gnp"));
+    assert!(!stroma(["list", "--json", place]).out.contains('\u{202e}'));
     assert_eq!(stroma(["forget", "--yes", place, "*"]).code, 0);
     assert_eq!(stroma(["list", "--json", place]).objects().len(), ids.len() - 1);
     for bad in ["", "two\nlines", "\u{1b}[2J", &"x".repeat(65)] {
