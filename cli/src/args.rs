@@ -1,21 +1,36 @@
 //! What can be said on the command line.
 
-use std::time::Duration;
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 use stroma::RunId;
 
 const EXIT: &str = "\
 Exit status:
-  0  it is done
-  1  it failed: the store cannot be read, or cannot be reached
-  2  what was said makes no sense
-  3  there is no such run
-  4  somebody has the run
+  0    it is done; of `follow`: the run is finished
+  1    it failed: the store cannot be read, or cannot be reached
+  2    the command line makes no sense
+  3    there is no such run
+  4    somebody has the run
+  130  Ctrl-C ended `follow` before the run was finished
+
+With --json an error is an object too, on standard error:
+  {\"error\":{\"kind\":\"unknown-run\",\"message\":\"..\",\"status\":3}}
 
 Where the store is can also be said by STROMA_STORE; then WHERE is left out. A URL with a password is better said like this, since \
 others see the arguments of a program.";
+
+/// The same in short, for the help of a command.
+const STATUS: &str = "\
+Exit status: 0 done, 1 failed, 2 usage, 3 no such run, 4 somebody has the run; `stroma --help` has the rest.";
+
+/// What `list` cannot explain in its table.
+const UNKNOWN: &str = "\
+A `?` is what the store was not told: the run was begun by a program with a version of the library that did not tell it yet. `stroma \
+show` says of one run what its state means and what to do. On a narrow terminal columns are left out; --json has them all.
+
+Exit status: 0 done, 1 failed, 2 usage; `stroma --help` has the rest.";
 
 /// Looks into the stores of stroma.
 ///
@@ -23,17 +38,17 @@ others see the arguments of a program.";
 /// it, and it needs none of the types of the programs that do.
 #[derive(Debug, Parser)]
 #[command(name = "stroma", version, after_help = EXIT, max_term_width = 100, arg_required_else_help = true)]
-pub(crate) struct Line {
+pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
 }
 
 /// Which store.
 #[derive(Debug, Args)]
-pub(crate) struct At {
+pub(crate) struct StoreArgs {
     /// The file of a `RedbStore`, or the URL of a Redis server: `redis://host:6379/0`, `rediss://..` with TLS, `unix:///path`.
-    #[arg(value_name = "WHERE", env = "STROMA_STORE", hide_env_values = true)]
-    pub(crate) place: Option<String>,
+    #[arg(value_name = "WHERE", value_hint = ValueHint::AnyPath, env = "STROMA_STORE", hide_env_values = true)]
+    pub(crate) place: Option<OsString>,
     /// What the keys on a server begin with.
     #[arg(long, value_name = "PREFIX", default_value = "stroma")]
     pub(crate) prefix: String,
@@ -42,9 +57,10 @@ pub(crate) struct At {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// All runs, a line for each: of a file in the order of their ids, of a server in no order.
+    #[command(after_help = UNKNOWN)]
     List {
         #[command(flatten)]
-        at: At,
+        store: StoreArgs,
         /// A JSON object for each run, on a line of its own.
         #[arg(long)]
         json: bool,
@@ -53,10 +69,10 @@ pub(crate) enum Command {
         state: Vec<crate::state::State>,
     },
     /// One run: its nodes, what it keeps of each, what it spent, and who has it.
-    #[command(allow_missing_positional = true)]
+    #[command(allow_missing_positional = true, after_help = STATUS)]
     Show {
         #[command(flatten)]
-        at: At,
+        store: StoreArgs,
         /// The run's id.
         run: RunId,
         /// As a JSON object.
@@ -65,11 +81,12 @@ pub(crate) enum Command {
     },
     /// Shows one run as it goes on, until it is finished or forgotten, or until Ctrl-C.
     ///
-    /// On a terminal the picture is drawn anew; otherwise there is a line for each change.
-    #[command(allow_missing_positional = true)]
+    /// On a terminal the picture is drawn anew; otherwise there is a line for each change. A server that goes away is waited for, for
+    /// half a minute.
+    #[command(allow_missing_positional = true, after_help = STATUS)]
     Follow {
         #[command(flatten)]
-        at: At,
+        store: StoreArgs,
         /// The run's id.
         run: RunId,
         /// A JSON object for each change, on a line of its own.
@@ -83,27 +100,33 @@ pub(crate) enum Command {
     ///
     /// The values are in hexadecimal, as they are stored: a version, the hash of their type's schema, the value in postcard's form,
     /// a checksum. Whatever secrets the run has in them are there too.
-    #[command(allow_missing_positional = true)]
+    #[command(allow_missing_positional = true, after_help = STATUS)]
     Export {
         #[command(flatten)]
-        at: At,
+        store: StoreArgs,
         /// The run's id.
         run: RunId,
+        /// Into this file, which only its owner may read: whole, or not at all. One that is there already is left as it is.
+        #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
         /// It is JSON in any case.
         #[arg(long, hide = true)]
         json: bool,
     },
-    /// Forgets a run and all that it keeps; not one that somebody has.
-    #[command(allow_missing_positional = true)]
+    /// Forgets runs and all that they keep; not one that somebody has.
+    ///
+    /// Where one of them is not there, or somebody has it, none is forgotten. With more than one, WHERE has to be said.
+    #[command(allow_missing_positional = true, after_help = STATUS)]
     Forget {
         #[command(flatten)]
-        at: At,
-        /// The run's id.
-        run: RunId,
+        store: StoreArgs,
+        /// The runs' ids.
+        #[arg(required = true, value_name = "RUN")]
+        runs: Vec<RunId>,
         /// Without asking.
         #[arg(long, short)]
         yes: bool,
-        /// As a JSON object.
+        /// A JSON object for each run, on a line of its own.
         #[arg(long)]
         json: bool,
     },
@@ -112,6 +135,20 @@ pub(crate) enum Command {
         /// Which shell.
         shell: Shell,
     },
+}
+
+impl Command {
+    /// Whether all that is said is to be JSON.
+    pub(crate) const fn is_json(&self) -> bool {
+        match self {
+            Self::List { json, .. }
+            | Self::Show { json, .. }
+            | Self::Follow { json, .. }
+            | Self::Export { json, .. }
+            | Self::Forget { json, .. } => *json,
+            Self::Completions { .. } => false,
+        }
+    }
 }
 
 fn every(text: &str) -> Result<Duration, String> {

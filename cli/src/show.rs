@@ -1,151 +1,27 @@
-//! Runs for people to look at.
+//! One run for people to look at.
 
 use std::{
     fmt::Write as _,
-    io::{self, IsTerminal, Write},
+    io::{self, Write},
+    time::SystemTime,
 };
 
-use anstyle::{AnsiColor, Style};
-use stroma::{
-    Spent,
-    store::inspect::{Holding, RunView},
-};
+use anstyle::Style;
+use stroma::{Spent, store::inspect::RunView};
 
 use crate::{
     state::{State, done, kind},
-    text::{cut, plain, size, span, width},
+    table::{holder, style},
+    text::{plain, size, span, utc, width},
 };
 
-const HEADS: [&str; 9] = ["RUN", "STATE", "DONE", "NEXT", "TOKENS", "COST", "TIME", "AGE", "HOLDER"];
-const RUN: usize = 0;
-const STATE: usize = 1;
-const NEXT: usize = 3;
-/// Columns that are left out where no row has something in them.
-const OPTIONAL: [usize; 4] = [NEXT, 4, 5, 6];
-/// How narrow a column may get for a terminal.
-const NARROW: usize = 12;
+/// Between two columns.
 const GAP: usize = 2;
-
-/// What each state looks like; nothing but a word where there are no colours.
-const fn style(state: State) -> Style {
-    let colour = match state {
-        State::Running => AnsiColor::Cyan,
-        State::Finished => AnsiColor::Green,
-        State::Halted | State::Abandoned => AnsiColor::Yellow,
-        State::Idle => return Style::new(),
-    };
-    colour.on_default()
-}
-
-/// How many columns there are, where it is a terminal.
-pub(crate) fn room() -> Option<usize> {
-    if !io::stdout().is_terminal() {
-        return None;
-    }
-    terminal_size::terminal_size().map(|(terminal_size::Width(columns), _)| usize::from(columns))
-}
-
-/// A table of runs. What stands in its first rows says how wide its columns are; those that come later may be wider.
-pub(crate) struct Table {
-    room: Option<usize>,
-    widths: Option<[usize; HEADS.len()]>,
-}
-
-impl Table {
-    pub(crate) const fn new(room: Option<usize>) -> Self {
-        Self { room, widths: None }
-    }
-
-    pub(crate) fn rows(&mut self, runs: &[RunView], to: &mut impl Write) -> io::Result<()> {
-        if runs.is_empty() {
-            return Ok(());
-        }
-        let fits = self.room.is_some();
-        let rows: Vec<_> = runs.iter().map(|run| (State::of(run), cells(run))).collect();
-        let widths = match self.widths {
-            Some(widths) => widths,
-            None => {
-                let widths = widths(&rows, self.room);
-                let bold = Style::new().bold();
-                line(&HEADS.map(str::to_owned), &widths, fits, |_| bold, to)?;
-                *self.widths.insert(widths)
-            }
-        };
-        for (state, cells) in &rows {
-            line(cells, &widths, fits, |at| if at == STATE { style(*state) } else { Style::new() }, to)?;
-        }
-        Ok(())
-    }
-}
-
-fn cells(view: &RunView) -> [String; HEADS.len()] {
-    let (count, nodes) = done(view);
-    let next = view.progress().map_or_else(|| "?".to_owned(), |progress| progress.next.join(", "));
-    let [tokens, cost, time] = match view.spent() {
-        Ok(None) => ["", "", ""].map(str::to_owned),
-        Ok(Some(spent)) => [spent.tokens.to_string(), spent.cost.to_string(), span(spent.time)],
-        Err(_) => ["?", "?", "?"].map(str::to_owned),
-    };
-    [
-        plain(&view.run.to_string()).into_owned(),
-        State::of(view).name().to_owned(),
-        nodes.map_or_else(|| format!("{count}/?"), |nodes| format!("{count}/{nodes}")),
-        plain(&next).into_owned(),
-        tokens,
-        cost,
-        time,
-        view.age.map_or_else(|| "?".to_owned(), span),
-        holder(view),
-    ]
-}
-
-fn holder(view: &RunView) -> String {
-    match view.holding {
-        Holding::Held { until: Some(until) } => format!("held, lease {}", span(until)),
-        Holding::Held { until: None } => "held".to_owned(),
-        Holding::Abandoned => "gone".to_owned(),
-        _ => view.idle.map_or_else(|| "none".to_owned(), |idle| format!("none for {}", span(idle))),
-    }
-}
-
-fn widths(rows: &[(State, [String; HEADS.len()])], room: Option<usize>) -> [usize; HEADS.len()] {
-    let mut widths: [usize; HEADS.len()] = std::array::from_fn(|at| {
-        let widest = rows.iter().map(|(_, cells)| width(&cells[at])).max().unwrap_or(0);
-        if OPTIONAL.contains(&at) && widest == 0 { 0 } else { widest.max(width(HEADS[at])) }
-    });
-    if let Some(room) = room {
-        for at in [NEXT, RUN] {
-            let all: usize = widths.iter().filter(|width| **width > 0).map(|width| width + GAP).sum();
-            let over = all.saturating_sub(GAP).saturating_sub(room);
-            widths[at] = widths[at].saturating_sub(over).max(widths[at].min(NARROW));
-        }
-    }
-    widths
-}
-
-fn line(
-    cells: &[String; HEADS.len()],
-    widths: &[usize; HEADS.len()],
-    fits: bool,
-    style: impl Fn(usize) -> Style,
-    to: &mut impl Write,
-) -> io::Result<()> {
-    let mut text = String::new();
-    let mut owed = 0;
-    for (at, (cell, &room)) in cells.iter().zip(widths).enumerate().filter(|(_, (_, room))| **room > 0) {
-        // Where nothing has to fit, a row that comes later may be wider.
-        let cell = if fits && matches!(at, RUN | NEXT) { cut(cell, room) } else { cell.into() };
-        let (style, gap) = (style(at), owed);
-        // Strings take it all.
-        let _ = write!(text, "{:gap$}{style}{cell}{style:#}", "");
-        owed = room.saturating_sub(width(&cell)) + GAP;
-    }
-    writeln!(to, "{}", text.trim_end())
-}
 
 /// One run in full.
 pub(crate) fn run(view: &RunView, to: &mut impl Write) -> io::Result<()> {
     head(view, to)?;
+    writeln!(to, "to do   {}", State::of(view).advice())?;
     let heads = ["NODE", "KIND", "BYTES", "SCHEMA"].map(str::to_owned);
     // In the order in which they run, where that is known.
     let mut order = Vec::new();
@@ -183,12 +59,12 @@ pub(crate) fn head(view: &RunView, to: &mut impl Write) -> io::Result<()> {
     let (count, nodes) = done(view);
     let style = style(state);
     writeln!(to, "run     {}", plain(&view.run.to_string()))?;
-    writeln!(to, "state   {style}{}{style:#}", state.name())?;
+    writeln!(to, "state   {style}{}{style:#}: {}", state.name(), state.meaning())?;
     match (nodes, &view.outline) {
         (Some(nodes), Some(outline)) => {
             writeln!(to, "nodes   {count} of {nodes} done: {}", plain(&outline.to_string()))?;
         }
-        _ => writeln!(to, "nodes   {count} done; the store was not told which there are")?,
+        _ => writeln!(to, "nodes   {count} done; which there are the store was not told by the program that began it")?,
     }
     if let Some(progress) = view.progress().filter(|progress| !progress.is_finished()) {
         writeln!(to, "next    {}", plain(&progress.next.join(", ")))?;
@@ -198,7 +74,13 @@ pub(crate) fn head(view: &RunView, to: &mut impl Write) -> io::Result<()> {
         Ok(None) => writeln!(to, "spent   no account is kept")?,
         Err(error) => writeln!(to, "spent   {error}")?,
     }
-    writeln!(to, "age     {}", view.age.map_or_else(|| "not known".to_owned(), span))?;
+    match view.age {
+        None => writeln!(to, "age     not known: the program that began it did not note it")?,
+        Some(age) => {
+            let since = SystemTime::now().checked_sub(age).map(|begun| format!(", since {}", utc(begun)));
+            writeln!(to, "age     {}{}", span(age), since.unwrap_or_default())?;
+        }
+    }
     writeln!(to, "holder  {}", holder(view))?;
     writeln!(to, "values  {} of {} together", view.slots.len(), size(view.bytes()))
 }

@@ -7,7 +7,11 @@ use stroma::{
     store::{Begun, RedbStore, RedbView, RedisStore, Store, StoreError, StoreErrorKind, inspect::RunView},
 };
 
-use crate::{args::At, text::plain, trouble::Trouble};
+use crate::{
+    args::StoreArgs,
+    place::{is_url, redacted},
+    trouble::{Trouble, notice},
+};
 
 /// Of no consequence for who looks, and for who forgets.
 const TTL: Duration = Duration::from_secs(24 * 3_600);
@@ -17,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The store that is looked into, and its name for messages.
 pub(crate) struct Source {
     pub(crate) name: String,
+    json: bool,
     store: Kind,
 }
 
@@ -26,26 +31,29 @@ enum Kind {
 }
 
 impl Source {
-    pub(crate) fn open(at: &At) -> Result<Self, Trouble> {
-        let Some(place) = at.place.as_deref().filter(|place| !place.is_empty()) else {
+    /// Opens it; what there is to say about it meanwhile is said as JSON or as text.
+    pub(crate) fn open(args: &StoreArgs, json: bool) -> Result<Self, Trouble> {
+        let Some(place) = args.place.as_deref().filter(|place| !place.is_empty()) else {
             return Err(Trouble::usage("which store? Say its path or URL first, or set STROMA_STORE"));
         };
-        let name = redacted(place);
-        let store = if is_url(place) {
-            let store = RedisStore::new(place, TTL).map_err(|_| {
+        let url = place.to_string_lossy();
+        let name = redacted(&url);
+        let store = if is_url(&url) {
+            let store = RedisStore::new(&url, TTL).map_err(|_| {
                 Trouble::usage(format!("`{name}` is no URL of a server: it is like `redis://host:6379/0`"))
             })?;
-            Kind::Server(store.with_prefix(&at.prefix).with_patience(PATIENCE))
+            Kind::Server(store.with_prefix(&args.prefix).with_patience(PATIENCE))
         } else {
             let path = PathBuf::from(place);
-            let view = RedbView::open(&path).map_err(|error| Trouble::store(&name, &error))?;
+            let opened = Patient { name: &name, json }.wait(|| RedbView::open(&path));
+            let view = opened.map_err(|error| Trouble::store(&name, &error))?;
             Kind::File { path, view: Box::new(view) }
         };
-        Ok(Self { name, store })
+        Ok(Self { name, json, store })
     }
 
-    /// Whether a run may be handed over twice.
-    pub(crate) const fn may_repeat(&self) -> bool {
+    /// Whether it is a server: it may hand over a run twice, and may be away for a while.
+    pub(crate) const fn is_server(&self) -> bool {
         matches!(self.store, Kind::Server(_))
     }
 
@@ -63,10 +71,11 @@ impl Source {
         mut take: impl FnMut(Vec<RunView>) -> Result<(), Trouble>,
     ) -> Result<(), Trouble> {
         let failed = |error: StoreError| Trouble::store(&self.name, &error);
+        let patient = Patient { name: &self.name, json: self.json };
         match &mut self.store {
             Kind::File { view, .. } => {
                 let mut runs = view.runs();
-                while let Some(page) = runs.next_page().map_err(failed)? {
+                while let Some(page) = patient.wait(|| runs.next_page()).map_err(failed)? {
                     take(page)?;
                 }
             }
@@ -82,9 +91,10 @@ impl Source {
 
     /// One run, where there is one.
     pub(crate) async fn find(&mut self, run: &RunId, values: bool) -> Result<Option<RunView>, Trouble> {
+        let patient = Patient { name: &self.name, json: self.json };
         let found = match &mut self.store {
-            Kind::File { view, .. } if values => view.export(run),
-            Kind::File { view, .. } => view.look(run),
+            Kind::File { view, .. } if values => patient.wait(|| view.export(run)),
+            Kind::File { view, .. } => patient.wait(|| view.look(run)),
             Kind::Server(store) if values => store.export(run).await,
             Kind::Server(store) => store.look(run).await,
         };
@@ -95,68 +105,64 @@ impl Source {
         self.find(run, false).await?.ok_or_else(|| Trouble::unknown(run))
     }
 
-    /// Deletes the run.
-    pub(crate) async fn forget(self, run: &RunId) -> Result<(), Trouble> {
-        let forgotten = match self.store {
+    /// Deletes the runs one after the other, and says which are.
+    pub(crate) async fn forget(self, runs: &[RunId], mut done: impl FnMut(&RunId)) -> Result<(), Trouble> {
+        match self.store {
             Kind::File { path, view } => {
                 drop(view);
-                match RedbStore::open(path) {
-                    Ok(store) => done(&store, run).await,
-                    Err(error) => Err(error),
+                let patient = Patient { name: &self.name, json: self.json };
+                let opened = patient.wait(|| RedbStore::open(path));
+                let store = opened.map_err(|error| Trouble::store(&self.name, &error))?;
+                for run in runs {
+                    forget(&store, &self.name, run).await?;
+                    done(run);
                 }
             }
-            Kind::Server(store) => done(&store, run).await,
-        };
-        match forgotten {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Trouble::unknown(run)),
-            Err(error) => Err(match error.kind() {
-                StoreErrorKind::Busy { until } => Trouble::held(run, until),
-                _ => Trouble::store(&self.name, &error),
-            }),
+            Kind::Server(store) => {
+                for run in runs {
+                    forget(&store, &self.name, run).await?;
+                    done(run);
+                }
+            }
         }
+        Ok(())
     }
 }
 
-async fn done(store: &impl Store, run: &RunId) -> Result<bool, StoreError> {
-    match store.forget(run) {
+/// Who waits for a file, and says so where that takes long.
+struct Patient<'s> {
+    name: &'s str,
+    json: bool,
+}
+
+impl Patient<'_> {
+    /// When it is said.
+    const QUIET: Duration = Duration::from_secs(2);
+
+    fn wait<T>(&self, work: impl FnOnce() -> T) -> T {
+        let text = format!("`{}` is waited for: a program may be stopped in the middle of a write", self.name);
+        let json = self.json;
+        let telling = tokio::spawn(async move {
+            tokio::time::sleep(Self::QUIET).await;
+            notice(json, &text);
+        });
+        let done = work();
+        telling.abort();
+        done
+    }
+}
+
+async fn forget(store: &impl Store, name: &str, run: &RunId) -> Result<(), Trouble> {
+    let forgotten = match store.forget(run) {
         Begun::Done(forgotten) => forgotten,
         Begun::Pending(forgetting) => forgetting.await,
-    }
-}
-
-fn is_url(place: &str) -> bool {
-    place.contains("://") || place.starts_with("unix:")
-}
-
-/// The store's name without what is nobody else's business: who logs in, with which password.
-pub(crate) fn redacted(place: &str) -> String {
-    if !is_url(place) {
-        return plain(place).into_owned();
-    }
-    let place = place.split_once('?').map_or(place, |(front, _)| front);
-    let shown = match (place.split_once("://"), place.rsplit_once('@')) {
-        (Some((scheme, _)), Some((_, host))) => format!("{scheme}://{host}"),
-        _ => place.to_owned(),
     };
-    plain(&shown).into_owned()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::redacted;
-
-    #[test]
-    fn no_password_is_shown() {
-        for (place, shown) in [
-            ("redis://127.0.0.1:6379/0", "redis://127.0.0.1:6379/0"),
-            ("rediss://user:se@cret@host/1", "rediss://host/1"),
-            ("redis://:secret@host", "redis://host"),
-            ("unix:///run/redis.sock?pass=secret", "unix:///run/redis.sock"),
-            ("redis+unix:///run/redis.sock?db=1&user=a&pass=secret", "redis+unix:///run/redis.sock"),
-            ("runs?.redb", "runs?.redb"),
-        ] {
-            assert_eq!(redacted(place), shown);
-        }
+    match forgotten {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Trouble::unknown(run)),
+        Err(error) => Err(match error.kind() {
+            StoreErrorKind::Busy { until } => Trouble::held(run, until),
+            _ => Trouble::store(name, &error),
+        }),
     }
 }

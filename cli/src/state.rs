@@ -1,6 +1,6 @@
 //! How a run stands, and the same as JSON.
 
-use std::fmt::Write;
+use std::{fmt::Write, time::Duration};
 
 use clap::ValueEnum;
 use serde_json::{Value, json};
@@ -44,11 +44,41 @@ impl State {
             Self::Idle => "idle",
         }
     }
+
+    /// What it says.
+    pub(crate) const fn meaning(self) -> &'static str {
+        match self {
+            Self::Running => "somebody executes it",
+            Self::Finished => "its last node is done with",
+            Self::Halted => "it was given back before its end",
+            Self::Abandoned => "whoever had it ended, or fell silent, without giving it back",
+            Self::Idle => "it was given back; whether it is finished is not known",
+        }
+    }
+
+    /// What is to be done about it.
+    pub(crate) const fn advice(self) -> &'static str {
+        match self {
+            Self::Running => "wait for its end: `stroma follow` shows it",
+            Self::Finished => "nothing: the same run again is answered from here; `stroma forget` makes room",
+            Self::Halted => "see to why it halted, then run it again under this id: it goes on with the next node",
+            Self::Abandoned => {
+                "run it again under this id: it goes on with the next node, which may have been called already"
+            }
+            Self::Idle => "run it again under this id: it is answered from here, or goes on",
+        }
+    }
 }
 
 /// How many nodes are done with: those that it would not run again, or where its nodes are not known, those that it has outputs of.
 pub(crate) fn done(view: &RunView) -> (usize, Option<usize>) {
     view.progress().map_or_else(|| (view.outputs().count(), None), |progress| (progress.done, Some(progress.nodes)))
+}
+
+/// In seconds, without digits that nobody measured.
+fn seconds(time: Duration) -> f64 {
+    // A number of milliseconds that is too large for this was never a time.
+    time.as_millis() as f64 / 1_000.0
 }
 
 /// A run in short.
@@ -64,7 +94,7 @@ pub(crate) fn summary(view: &RunView) -> Value {
             "tokens": spent.tokens,
             "cost_usd": spent.cost.to_string().trim_start_matches('$'),
             "unpriced_tokens": spent.unpriced_tokens,
-            "seconds": spent.time.as_secs_f64(),
+            "seconds": seconds(spent.time),
         }),
         Err(error) => json!({ "error": error.to_string() }),
     };
@@ -75,10 +105,10 @@ pub(crate) fn summary(view: &RunView) -> Value {
         "nodes": nodes,
         "next": view.progress().map(|progress| progress.next),
         "spent": spent,
-        "age_seconds": view.age.map(|age| age.as_secs_f64()),
-        "idle_seconds": view.idle.map(|idle| idle.as_secs_f64()),
+        "age_seconds": view.age.map(seconds),
+        "idle_seconds": view.idle.map(seconds),
         "held": matches!(view.holding, Holding::Held { .. }),
-        "lease_seconds": lease.map(|lease| lease.as_secs_f64()),
+        "lease_seconds": lease.map(seconds),
         "values": view.slots.len(),
         "bytes": view.bytes(),
     })

@@ -22,9 +22,13 @@ fn timeless(text: &str) -> Vec<String> {
     let line = |line: &str| {
         let mut words: Vec<&str> = line.split_whitespace().collect();
         for at in 1..words.len() {
-            if let Some(unit) = ["ms", "s", "min", "ms;"].into_iter().find(|unit| *unit == words[at]) {
+            let unit = words[at].trim_end_matches([';', ',']);
+            if ["ms", "s", "min"].contains(&unit) {
                 words[at - 1] = "N";
-                words[at] = if unit.ends_with(';') { "T;" } else { "T" };
+                words[at] = if unit == words[at] { "T" } else { "T," };
+            }
+            if words[at].len() == 20 && words[at].ends_with('Z') {
+                words[at] = "THEN";
             }
         }
         words.join(" ")
@@ -73,13 +77,14 @@ fn a_run_is_shown_and_exported_without_its_types() {
         timeless(&shown.out),
         [
             "run r",
-            "state halted",
+            "state halted: it was given back before its end",
             "nodes 2 of 4 done: start -> (left | right) -> end",
             "next right",
-            "spent 20 tokens, $0.00, N T; 20 of the tokens have no price",
-            "age N T",
+            "spent 20 tokens, $0.00, N T, 20 of the tokens have no price",
+            "age N T, since THEN",
             "holder none for N T",
             "values 3 of 50 B together",
+            "to do see to why it halted, then run it again under this id: it goes on with the next node",
             "",
             "NODE KIND BYTES SCHEMA",
             "(the run) input 22 af63ce4c8601d4c2",
@@ -103,6 +108,37 @@ fn a_run_is_shown_and_exported_without_its_types() {
     let bytes: Vec<u8> =
         (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect();
     assert_eq!(stroma::store::decode::<u64>(&bytes), Ok(8));
+}
+
+#[test]
+fn an_export_is_a_whole_file_or_none() {
+    let folder = tempdir().unwrap();
+    let path = file(folder.path(), &[("r", "right")]);
+    let place = path.to_str().unwrap();
+    let to = folder.path().join("report.json");
+    let export = |run: &str, to: &std::path::Path| stroma(["export", place, run, "--output", to.to_str().unwrap()]);
+    assert_eq!(export("x", &to).code, 3);
+    assert!(!to.exists());
+    let exported = export("r", &to);
+    assert_eq!((exported.code, exported.out.as_str()), (0, ""), "{exported:?}");
+    let saved = fs::read_to_string(&to).unwrap();
+    let value: serde_json::Value = serde_json::from_str(&saved).unwrap();
+    assert_eq!((&value["run"], value["slots"].as_array().map(Vec::len)), (&json!("r"), Some(3)));
+    assert!(value["exported_by"].as_str().unwrap().starts_with("stroma ") && value["exported_at"].is_string());
+    #[cfg(unix)]
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&to).unwrap().permissions()) & 0o777, 0o600);
+    // What is there stays, whatever it is.
+    for (there, words) in [(&*to, "is there already"), (folder.path(), "is there already")] {
+        let refused = export("r", there);
+        assert_eq!((refused.code, refused.err.contains(words)), (1, true), "{refused:?}");
+    }
+    assert_eq!(fs::read_to_string(&to).unwrap(), saved);
+    assert_eq!(export("r", &folder.path().join("none/report.json")).code, 1);
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert!(
+        left.iter().all(|name| ["runs.redb", "runs.redb.holders", "report.json"].iter().any(|it| name == it)),
+        "{left:?}"
+    );
 }
 
 #[test]
@@ -159,6 +195,28 @@ fn a_run_of_a_process_that_was_killed_can_be_had() {
 }
 
 #[test]
+fn who_waits_for_a_write_of_another_is_told() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("runs.redb");
+    let mut other = Process::start("child", &path, "dead", "left");
+    other.wait_for("at left");
+    other.kill();
+    // As one that is stopped in the middle of a write.
+    let mut builder = redb::Database::builder();
+    builder.set_concurrency_mode(redb::ConcurrencyMode::MultiWriter);
+    let database = builder.open(&path).unwrap();
+    let write = database.begin_write().unwrap();
+    let mut command = program();
+    command.args(["list", "--json"]).arg(&path);
+    let mut lists = Process::of_both(command);
+    let told = lists.next_line();
+    assert!(told.starts_with(r#"{"notice":"#) && told.contains("in the middle of a write"), "{told}");
+    write.abort().unwrap();
+    assert!(lists.next_line().contains(r#""state":"abandoned""#));
+    assert_eq!(lists.end(), Some(0));
+}
+
+#[test]
 fn a_run_is_followed_to_its_end() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("runs.redb");
@@ -209,6 +267,19 @@ fn who_follows_a_run_that_is_forgotten_is_told() {
 }
 
 #[test]
+#[cfg(unix)]
+fn who_stops_to_follow_is_told_apart_from_an_end() {
+    let folder = tempdir().unwrap();
+    let path = file(folder.path(), &[("r", "end")]);
+    let mut command = program();
+    command.args(["follow".as_ref(), path.as_os_str(), "r".as_ref()]).stdout(std::process::Stdio::piped());
+    let mut follows = Process::of(command);
+    assert!(follows.next_line().starts_with("halted: 3 of 4 done"));
+    follows.interrupt();
+    assert_eq!(follows.end(), Some(130));
+}
+
+#[test]
 fn any_id_is_found_and_no_other() {
     let folder = tempdir().unwrap();
     let long = "é".repeat(32);
@@ -223,6 +294,7 @@ fn any_id_is_found_and_no_other() {
     // Nothing turns the line round.
     assert!(!stroma(["list", place]).out.contains('\u{202e}'));
     assert!(stroma(["list", place]).out.contains("\\u{202e}gnp"));
+    assert!(!stroma(["list", "--json", place]).out.contains('\u{202e}'));
     assert_eq!(stroma(["forget", "--yes", place, "*"]).code, 0);
     assert_eq!(stroma(["list", "--json", place]).objects().len(), ids.len() - 1);
     for bad in ["", "two\nlines", "\u{1b}[2J", &"x".repeat(65)] {
@@ -259,6 +331,26 @@ fn what_is_no_store_is_said_and_left_as_it_is() {
 }
 
 #[test]
+fn looking_leaves_a_file_as_it_is() {
+    let folder = tempdir().unwrap();
+    let path = file(folder.path(), &[("a", ""), ("b", "end")]);
+    let place = path.to_str().unwrap();
+    let state = || (fs::read(&path).unwrap(), fs::metadata(&path).unwrap().modified().unwrap());
+    let mut before = state();
+    // The store that wrote it may still be closing it, on a thread of its own.
+    let settles = (0..100).any(|_| {
+        stroma(["list", place]);
+        let last = std::mem::replace(&mut before, state());
+        last == before
+    });
+    assert!(settles);
+    for args in [&["list"][..], &["list", "--json"], &["show", "b"], &["export", "a"], &["follow", "a"]] {
+        assert_eq!(said(program().env("STROMA_STORE", place).args(args).output().unwrap()).code, 0, "{args:?}");
+        assert!(state() == before, "{args:?}");
+    }
+}
+
+#[test]
 fn whatever_is_damaged_is_read_or_refused() {
     let folder = tempdir().unwrap();
     let path = file(folder.path(), &[("a", ""), ("b", "end")]);
@@ -277,6 +369,28 @@ fn whatever_is_damaged_is_read_or_refused() {
         let said = stroma(["list", "--json", broken.to_str().unwrap()]);
         assert!(said.code == 1 && !said.err.is_empty() || said.code == 0, "{part}: {said:?}");
     }
+}
+
+#[test]
+fn a_page_that_is_damaged_is_said_in_one_line() {
+    let folder = tempdir().unwrap();
+    let path = file(folder.path(), &[("a", ""), ("b", "end")]);
+    let whole = fs::read(&path).unwrap();
+    let broken = folder.path().join("broken.redb");
+    let mut refused = 0;
+    for page in 1..whole.len() / 4096 {
+        let mut bytes = whole.clone();
+        // No page is of this kind.
+        bytes[page * 4096] = 0xff;
+        fs::write(&broken, bytes).unwrap();
+        let said = stroma(["list", broken.to_str().unwrap()]);
+        if said.code != 0 {
+            refused += 1;
+            assert_eq!((said.code, said.err.lines().count()), (1, 1), "{page}: {said:?}");
+            assert!(said.err.starts_with("stroma: `"), "{said:?}");
+        }
+    }
+    assert!(refused > 0);
 }
 
 #[test]

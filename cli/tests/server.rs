@@ -251,3 +251,25 @@ fn a_server_that_is_away_or_refuses_is_said_without_its_password() {
         assert!(said.err.contains(&server.port().to_string()), "{said:?}");
     }
 }
+
+#[test]
+fn a_server_that_goes_away_and_comes_back_is_followed_on() {
+    if !is_installed() {
+        return;
+    }
+    let mut server = Server::start(&["--appendonly", "yes", "--appendfsync", "always"]);
+    runs(&store(&server), &[("r", "end")]);
+    let mut command = program();
+    command.args(["follow", "--json", "--every", "10", &server.url(), "r"]);
+    let mut follows = support::Process::of_both(command);
+    assert!(follows.next_line().contains(r#""state":"halted""#));
+    server.kill();
+    let away = follows.next_line();
+    assert!(away.starts_with(r#"{"notice":"#) && away.contains("it is waited for"), "{away}");
+    server.start_again();
+    assert_eq!(follows.next_line(), r#"{"notice":"it is there again"}"#);
+    runs(&store(&server), &[("r", "")]);
+    // It may have been seen while it ran.
+    while !follows.next_line().contains(r#""state":"finished""#) {}
+    assert_eq!(follows.end(), Some(0));
+}

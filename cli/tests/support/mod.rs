@@ -202,7 +202,22 @@ impl Process {
     /// Reads all that it says.
     pub(crate) fn of(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
+        let stdout = child.stdout.take().unwrap();
+        Self::reading(child, stdout)
+    }
+
+    /// The same with what it says on standard error, in one order.
+    pub(crate) fn of_both(mut command: Command) -> Self {
+        let (said, to) = io::pipe().unwrap();
+        command.stdout(to.try_clone().unwrap()).stderr(to);
+        let child = command.spawn().unwrap();
+        // Only the child has the other end by then, so that what it says has an end.
+        drop(command);
+        Self::reading(child, said)
+    }
+
+    fn reading(child: Child, said: impl io::Read + Send + 'static) -> Self {
+        let stdout = BufReader::new(said);
         let (to, lines) = mpsc::channel();
         thread::spawn(move || {
             for line in stdout.lines().map_while(Result::ok) {
@@ -231,6 +246,13 @@ impl Process {
     pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// Ctrl-C.
+    #[cfg(unix)]
+    pub(crate) fn interrupt(&self) {
+        let sent = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
     }
 
     pub(crate) fn end(&mut self) -> Option<i32> {

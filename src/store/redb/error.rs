@@ -11,6 +11,7 @@ use super::super::{StoreError, StoreErrorKind};
 pub(super) fn failed(path: &Path, error: &::redb::Error) -> StoreError {
     let kind = match error {
         ::redb::Error::Io(error) => kind_of(error),
+        ::redb::Error::Corrupted(why) => return corrupted(path, why),
         _ => StoreErrorKind::Unavailable,
     };
     said(kind, path, format_args!("failed: {error}"))
@@ -58,11 +59,17 @@ pub(super) fn not_opened(path: &Path, error: &DatabaseError) -> StoreError {
             foreign(path, "is no redb database: name another file")
         }
         DatabaseError::Storage(StorageError::Io(error)) => denied(path, error),
+        DatabaseError::Storage(StorageError::Corrupted(why)) => corrupted(path, why),
         DatabaseError::Storage(StorageError::Unsupported) => {
             unavailable(path, "is on a file system without locks: choose another place")
         }
         error => unavailable(path, error),
     }
+}
+
+#[cold]
+fn corrupted(path: &Path, why: &str) -> StoreError {
+    unavailable(path, format_args!("is damaged: put a backup in its place ({why})"))
 }
 
 #[cold]

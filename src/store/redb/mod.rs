@@ -32,6 +32,7 @@ mod handle;
 mod holder;
 mod journal;
 mod lease;
+mod opened;
 mod patience;
 mod session;
 #[cfg(test)]

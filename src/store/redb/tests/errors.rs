@@ -119,6 +119,10 @@ fn a_failure_of_the_system_has_the_kind_that_says_what_to_do() {
     ] {
         assert_eq!(not_opened(path, &error).kind(), expected, "{error}");
     }
+    let opening = DatabaseError::Storage(StorageError::Corrupted("x".to_string()));
+    for said in [not_opened(path, &opening), failed(path, &::redb::Error::Corrupted("x".to_string()))] {
+        assert_eq!(said.detail(), "`/runs.redb` is damaged: put a backup in its place (x)");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use alloc::{format, string::ToString, vec::Vec};
 use core::time::Duration;
 use std::{fs, path::Path};
 
-use ::redb::{ReadableDatabase, TableDefinition};
+use ::redb::{Database, ReadableDatabase, TableDefinition};
 use uuid::Uuid;
 
 use super::{
@@ -230,4 +230,33 @@ fn a_page_begins_where_the_one_before_ended() {
     assert!(pages.len() > 2, "{} pages", pages.len());
     let seen: Vec<_> = pages.iter().flatten().map(|run| (run.run, run.slots.len())).collect();
     assert_eq!(seen, ids.into_iter().map(|run| (run, 1)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_look_at_runs_that_were_given_back_writes_nothing() {
+    let (_folder, path) = folder();
+    let store = RedbStore::open(&path).unwrap();
+    for run in ["a", "b"] {
+        put(&mut open(&store, run).unwrap(), output("a"), b"1").unwrap();
+        drop(existing(&store, run).unwrap());
+    }
+    drop(store);
+    // It is closed on a thread of its own, and open to one alone only then.
+    until(|| Database::open(&path).is_ok());
+    let before = fs::read(&path).unwrap();
+    let mut view = RedbView::open(&path).unwrap();
+    assert_eq!(runs(&mut view).len(), 2);
+    assert_eq!(view.export(&id("a")).unwrap().unwrap().holding, Holding::Free);
+    drop(view);
+    assert!(fs::read(&path).unwrap() == before);
+
+    // Open to be read alone, it follows what others do.
+    let mut view = RedbView::open(&path).unwrap();
+    let store = RedbStore::open(&path).unwrap();
+    put(&mut open(&store, "c").unwrap(), output("a"), b"1").unwrap();
+    drop(existing(&store, "c").unwrap());
+    ended(store.forget(&id("a"))).unwrap();
+    let seen: Vec<_> = runs(&mut view).into_iter().map(|run| run.run).collect();
+    assert_eq!(seen, [id("b"), id("c")]);
+    assert_eq!(view.look(&id("a")), Ok(None));
 }

@@ -14,7 +14,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ::redb::{Database, ReadableDatabase};
 use uuid::Uuid;
 
 use self::scene::{Pending, Scene, Tables, lives, optional};
@@ -23,10 +22,11 @@ use super::super::StoreErrorKind;
 use super::{
     super::{StoreError, inspect::RunView},
     error::{denied, failed, foreign, not_opened, unavailable},
-    file::{FORMAT, FORMAT_KEY, META, builder},
+    file::{FORMAT, FORMAT_KEY, META},
     holder::{self, Holder},
     journal::{self, Line},
     lease::Seen,
+    opened::Opened,
 };
 use crate::run::RunId;
 
@@ -36,9 +36,10 @@ const PAGE: usize = 256;
 /// A look into the file of a [`RedbStore`](super::RedbStore): which runs it has, how far each got, and who has it.
 ///
 /// It needs none of the types of what is stored, takes no run, and works beside programs that execute them: what they saved is seen
-/// also where it is still in their journals. Whether a holder lives is asked of its lock, inside a transaction that changes
-/// nothing, so the file has to be writable, and a program that is stopped in the middle of a write is waited for. A file that a
-/// program left open when it was killed is repaired first, as by whoever opens it next.
+/// also where it is still in their journals. It only reads, and may not be allowed more, where the runs that it is asked for were
+/// given back. Of others it has to ask whether their holder lives, of its lock, and that inside a transaction that changes nothing:
+/// then the file has to be writable, its bytes are others afterwards, and a program that is stopped in the middle of a write is
+/// waited for. A file that a program left open when it was killed is repaired first, as by whoever opens it next.
 ///
 /// All that it does waits for the disk.
 ///
@@ -61,7 +62,7 @@ const PAGE: usize = 256;
 pub struct RedbView {
     path: PathBuf,
     folder: PathBuf,
-    database: Database,
+    file: Opened,
     seen: Seen,
 }
 
@@ -84,9 +85,9 @@ impl RedbView {
         if path.is_dir() {
             return Err(foreign(&path, "is a folder: name a file in it"));
         }
-        let opened = catch_unwind(|| builder().open(&path)).map_err(|_| damaged(&path))?;
-        let database = opened.map_err(|error| not_opened(&path, &error))?;
-        let view = Self { folder: Holder::folder(&path), path, database, seen: Seen::default() };
+        let opened = catch_unwind(|| Opened::open(&path)).map_err(|_| damaged(&path))?;
+        let file = opened.map_err(|error| not_opened(&path, &error))?;
+        let view = Self { folder: Holder::folder(&path), path, file, seen: Seen::default() };
         guarded(&view.path, || view.check_format())?;
         Ok(view)
     }
@@ -113,9 +114,14 @@ impl RedbView {
     }
 
     fn one(&mut self, run: &RunId, values: bool) -> Result<Option<RunView>, StoreError> {
-        let scene = self.survey()?;
+        let holders = guarded(&self.path, || {
+            let tables = Tables::of(&self.file.begin_read()?)?;
+            let record = run.with_str(|id| tables.runs.get(id))?;
+            Ok(Ok(record.map(|record| record.value().0).into_iter().collect()))
+        })?;
+        let scene = self.survey(&holders)?;
         guarded(&self.path, || {
-            let tables = Tables::of(&self.database.begin_read()?)?;
+            let tables = Tables::of(&self.file.begin_read()?)?;
             run.with_str(|id| match tables.runs.get(id)? {
                 Some(record) => Ok(Ok(scene.view(&tables, run, record.value(), values)?)),
                 None => Ok(Ok(None)),
@@ -124,10 +130,18 @@ impl RedbView {
     }
 
     fn page(&mut self, after: Option<&str>) -> Result<(Vec<RunView>, Option<String>), StoreError> {
-        let scene = self.survey()?;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let holders = guarded(&self.path, || {
+            let tables = Tables::of(&self.file.begin_read()?)?;
+            let mut holders = BTreeSet::new();
+            for entry in tables.runs.range::<&str>((from, Bound::Unbounded))?.take(PAGE) {
+                holders.insert(entry?.1.value().0);
+            }
+            Ok(Ok(holders))
+        })?;
+        let scene = self.survey(&holders)?;
         guarded(&self.path, || {
-            let tables = Tables::of(&self.database.begin_read()?)?;
-            let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+            let tables = Tables::of(&self.file.begin_read()?)?;
             let (mut page, mut last, mut count) = (Vec::new(), None, 0);
             for entry in tables.runs.range::<&str>((from, Bound::Unbounded))?.take(PAGE) {
                 let (key, record) = entry?;
@@ -143,7 +157,7 @@ impl RedbView {
     }
 
     fn check_format(&self) -> Result<Result<(), StoreError>, ::redb::Error> {
-        let read = self.database.begin_read()?;
+        let read = self.file.begin_read()?;
         let format = match optional(read.open_table(META))? {
             Some(meta) => meta.get(FORMAT_KEY)?.map(|format| format.value()),
             None => None,
@@ -158,15 +172,16 @@ impl RedbView {
         })
     }
 
-    /// Reads what is beside the tables.
-    fn survey(&mut self) -> Result<Scene, StoreError> {
-        let holders = match holder::all(&self.folder) {
+    /// Reads what is beside the tables of these holders. One that comes later is alive, and what it saves meanwhile may be missing.
+    fn survey(&mut self, holders: &BTreeSet<u128>) -> Result<Scene, StoreError> {
+        let mut there = match holder::all(&self.folder) {
             Ok(holders) => holders,
             Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeSet::new(),
             Err(error) => return Err(denied(&self.folder, &error)),
         };
+        there.retain(|holder| holders.contains(holder));
         let mut scene = Scene { folder: self.folder.clone(), lives: HashMap::new(), lines: HashMap::new() };
-        for holder in &holders {
+        for holder in &there {
             let id = Uuid::from_u128(*holder);
             let bytes = journal::read(&self.folder, id).map_err(|error| denied(&self.folder, &error))?;
             for (number, body) in journal::frames(&bytes, id) {
@@ -177,13 +192,19 @@ impl RedbView {
                 }
             }
         }
-        if !holders.is_empty() {
-            let (folder, seen) = (&self.folder, &mut self.seen);
-            scene.lives = guarded(&self.path, || {
-                let write = self.database.begin_write()?;
-                let lives = lives(folder, seen, &holders);
-                write.abort()?;
-                Ok(lives.map_err(|error| denied(folder, &error)))
+        if !there.is_empty() {
+            let (path, folder, file, seen) = (&self.path, &self.folder, &mut self.file, &mut self.seen);
+            scene.lives = guarded(path, || {
+                let asked = file.writing(path, |database| {
+                    let write = database.begin_write()?;
+                    let lives = lives(folder, seen, &there);
+                    write.abort()?;
+                    Ok::<_, ::redb::Error>(lives)
+                });
+                match asked {
+                    Ok(lives) => Ok(lives?.map_err(|error| denied(folder, &error))),
+                    Err(error) => Ok(Err(not_opened(path, &error))),
+                }
             })?;
         }
         Ok(scene)
