@@ -10,7 +10,11 @@ use stroma::{
     Backoff, Cause, ContractViolation, Direction, FailedAttempt, FailureClass, Halted, NodeCx, Outcome, PolicyMap,
     RunId, RunStatus, Runner, Trace, Violation, ms, node, node_with, par,
 };
-use support::{Act, Log, Oops, Scripted, Spy};
+use support::{
+    error::Oops,
+    scripted::{Act, Log, Scripted},
+    spy::Spy,
+};
 
 /// Everything is tried again, at once and often.
 const OFTEN: PolicyMap = PolicyMap::never().recoverable(50, Backoff::none()).ambiguous(50, Backoff::none());

@@ -19,7 +19,12 @@ use stroma::{
     Backoff, Cause, FailureClass, ManualClock, Outcome, PolicyMap, RunId, RunStatus, Runner, ms, node, par, secs,
     store::{CheckpointFault, FORMAT_VERSION, MemoryStore, StoreErrorKind},
 };
-use support::{Act, Log, Oops, Scripted, Spy, chain, now_or_panic, poll_once, poll_until_idle};
+use support::{
+    error::{Oops, chain},
+    polling::{now_or_panic, poll_once, poll_until_idle},
+    scripted::{Act, Log, Scripted},
+    spy::Spy,
+};
 
 const NEVER: PolicyMap = PolicyMap::never();
 

@@ -20,7 +20,7 @@ use stroma::{
     Sealed, SendExec, Trace, ms, node, node_with, par, secs,
     store::{HeapStore, MemoryStore},
 };
-use support::{Oops, now_or_panic};
+use support::{error::Oops, polling::now_or_panic};
 use tokio::task::{JoinHandle, LocalSet};
 
 async fn add(x: u32) -> Result<u32, Oops> {

@@ -17,7 +17,12 @@ use stroma::{
     secs, spans,
     store::{HeapStore, StoreErrorKind},
 };
-use support::{Act, Log, Oops, Scripted, Spy, poll_once, poll_until_idle};
+use support::{
+    error::Oops,
+    polling::{poll_once, poll_until_idle},
+    scripted::{Act, Log, Scripted},
+    spy::Spy,
+};
 use tokio::task::yield_now;
 use tracing::{
     Event, Metadata, Subscriber,

@@ -20,7 +20,10 @@ use stroma::{
 };
 
 mod support;
-use support::{Spy, now_or_panic, poll_once, poll_until_idle};
+use support::{
+    polling::{now_or_panic, poll_once, poll_until_idle},
+    spy::Spy,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Fail {
