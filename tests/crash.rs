@@ -1,36 +1,35 @@
 //! A process killed with SIGKILL at every boundary of a pipeline with branches, and resumed by another one: what was reported
 //! as checkpointed never runs again, and what was not runs once more at most.
 //!
-//! The processes are this test binary again. A child does the part that `STROMA_CRASH_FILE` asks for; without it the "test"
-//! that is the child has nothing to do. Parent and child wait for each other's lines, never for a time.
+//! The processes are this test binary again. A child does the part that `STROMA_CRASH_FILE` asks for.
 #![cfg(all(feature = "redb", feature = "tokio"))]
 #![allow(clippy::std_instead_of_alloc, reason = "a test is a program with a standard library")]
+
+#[path = "support/child.rs"]
+mod child;
 
 use core::{
     future::{Future, pending},
     pin::Pin,
-    time::Duration,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     env,
     fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, Write},
+    io::Write,
     path::PathBuf,
-    process::{Child, ChildStdin, Command, Stdio, exit},
-    sync::{Arc, mpsc},
+    sync::Arc,
     thread,
 };
 
+use child::{Orders, Process, orders, say};
 use stroma::{
     Budget, Cause, Exec, Failure, Full, NodeCx, RunId, Runner, Sealed, Slot, SpendError, Usage, node_with, par,
     store::{Access, Begun, Durable, Encode, RedbSession, RedbStore, Session, Store, StoreError, StoreErrorKind},
 };
 use tempfile::TempDir;
-use tokio::sync::{mpsc as channel, watch};
+use tokio::sync::watch;
 
-/// When a child counts as hung. It is a failure, and nothing that a test waits for in the good case.
-const HUNG: Duration = Duration::from_secs(60);
 const INPUT: u64 = 7;
 const RUN: &str = "the run";
 
@@ -83,13 +82,6 @@ struct Role {
     effects: Arc<File>,
     stops: Arc<BTreeSet<String>>,
     released: watch::Receiver<bool>,
-}
-
-fn say(line: &str) {
-    // Not `println!`, which the test harness keeps to itself.
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(format!("\n@{line}\n").as_bytes()).unwrap();
-    stdout.flush().unwrap();
 }
 
 impl Role {
@@ -297,18 +289,7 @@ fn child_process() {
     let var = |name| env::var(name).unwrap();
     let effects = OpenOptions::new().create(true).append(true).open(var("STROMA_CRASH_EFFECTS")).unwrap();
     let stops = var("STROMA_CRASH_STOPS").split(',').map(str::to_owned).collect();
-    let (release, released) = watch::channel(false);
-    let (send, mut commands) = channel::unbounded_channel();
-    // Ends with the parent, so that nothing is left behind in any case.
-    thread::spawn(move || {
-        for line in io::stdin().lock().lines() {
-            match line.unwrap().as_str() {
-                "on" => drop(release.send(true)),
-                command => send.send(command.to_owned()).unwrap(),
-            }
-        }
-        exit(3);
-    });
+    let Orders { released, mut commands } = orders();
     let role = Role { effects: Arc::new(effects), stops: Arc::new(stops), released };
     let store = Watched { inner: RedbStore::open(file).unwrap(), role: role.clone() };
     let runner = Runner::new(pipeline())
@@ -324,7 +305,7 @@ fn child_process() {
             let run = match command.as_str() {
                 "run" => runner.run_as(id, INPUT),
                 "resume" => runner.resume(id),
-                _ => return,
+                command => panic!("no such command: {command}"),
             };
             match run.await {
                 Ok(done) => {
@@ -367,50 +348,15 @@ impl Place {
 
     fn process(&self, stops: &[Stop]) -> Process {
         let stops: Vec<_> = stops.iter().copied().map(stop_name).collect();
-        let mut child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "child_process", "--nocapture", "--test-threads=1"])
-            .env("STROMA_CRASH_FILE", &self.file)
-            .env("STROMA_CRASH_EFFECTS", &self.effects)
-            .env("STROMA_CRASH_STOPS", stops.join(","))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (send, lines) = mpsc::channel();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        thread::spawn(move || {
-            for line in stdout.lines() {
-                if let Some(line) = line.unwrap().strip_prefix('@') {
-                    // The parent may have ended already.
-                    let _ = send.send(line.to_owned());
-                }
-            }
-        });
-        let stdin = child.stdin.take().unwrap();
-        let mut process = Process { child, stdin, lines, heard: Vec::new() };
-        process.wait_for("ready");
-        process
+        let mut command = child::command();
+        command.env("STROMA_CRASH_FILE", &self.file);
+        command.env("STROMA_CRASH_EFFECTS", &self.effects);
+        command.env("STROMA_CRASH_STOPS", stops.join(","));
+        Process::start(command)
     }
-}
-
-struct Process {
-    child: Child,
-    stdin: ChildStdin,
-    lines: mpsc::Receiver<String>,
-    heard: Vec<String>,
 }
 
 impl Process {
-    fn tell(&mut self, command: &str) {
-        writeln!(self.stdin, "{command}").unwrap();
-    }
-
-    fn next(&mut self) -> String {
-        let line = self.lines.recv_timeout(HUNG).unwrap_or_else(|error| panic!("{error}: {:?}", self.heard));
-        self.heard.push(line.clone());
-        line
-    }
-
     fn wait_for(&mut self, line: &str) {
         while !self.heard.iter().any(|heard| heard == line) {
             let next = self.next();
@@ -439,29 +385,11 @@ impl Process {
     }
 
     /// Kills it, and yields what it said to have saved by then.
-    fn kill(mut self) -> BTreeSet<String> {
-        // On Unix this is SIGKILL.
-        self.child.kill().unwrap();
-        let status = self.child.wait().unwrap();
-        assert!(!status.success());
-        #[cfg(unix)]
-        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+    fn killed(mut self) -> BTreeSet<String> {
+        self.kill();
         // The pipe outlives it.
         self.heard.extend(self.lines.iter());
         self.heard.iter().filter_map(|line| line.strip_prefix("saved ")).map(str::to_owned).collect()
-    }
-
-    fn quit(mut self) {
-        self.tell("quit");
-        assert!(self.child.wait().unwrap().success());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Only a test that fails leaves one behind.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -520,7 +448,7 @@ fn kill_at(stops: &[Stop], by_input: bool) {
     for node in &saved {
         process.wait_for(&format!("saved {node}"));
     }
-    assert!(process.kill().iter().map(String::as_str).eq(saved.iter().copied()), "{stops:?}");
+    assert!(process.killed().iter().map(String::as_str).eq(saved.iter().copied()), "{stops:?}");
     let at_death = place.effects();
     for node in NODES {
         assert_eq!(at_death[node], usize::from(effects.contains(node)), "{node} {stops:?}");
