@@ -4,6 +4,8 @@
 
 #[path = "support/chip.rs"]
 mod chip;
+#[path = "support/slots.rs"]
+mod slots;
 
 use std::{
     collections::BTreeMap,
@@ -16,14 +18,12 @@ use std::{
     task::{Context, Waker},
 };
 
-use chip::{Bell, Chip, Driver, TEARS, Tear, leaked, start, wait};
+use chip::{Chip, Driver, TEARS, Tear, leaked, polling::Bell, start, wait};
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
+use slots::{Key, Raw, key, slot};
 use stroma::{
     Budget, Cause, Failure, NodeCx, RunId, RunStatus, Runner, Slot, SlotKind, Usage, node_with, par,
-    store::{
-        Access, Begun, Encode, EncodeError, FlashError, FlashRoom, FlashStore, Session, Store, StoreError,
-        StoreErrorKind,
-    },
+    store::{Access, Begun, FlashError, FlashRoom, FlashStore, Session, Store, StoreError, StoreErrorKind},
 };
 
 type Small = FlashStore<Driver, 3, 4, 160>;
@@ -41,20 +41,6 @@ fn kind<T>(result: Result<T, StoreError>) -> Option<StoreErrorKind> {
     result.err().map(|error| error.kind())
 }
 
-/// A value that is its own bytes.
-struct Raw<'b>(&'b [u8]);
-
-impl Encode for Raw<'_> {
-    fn encoded_len(&self) -> Result<usize, EncodeError> {
-        Ok(self.0.len())
-    }
-
-    fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-        buffer.get_mut(..self.0.len()).ok_or(EncodeError::NoRoom)?.copy_from_slice(self.0);
-        Ok(self.0.len())
-    }
-}
-
 fn output(node: &'static str, instance: u32) -> Slot<'static> {
     Slot { node, index: 1, instance, kind: SlotKind::Output }
 }
@@ -65,8 +51,6 @@ fn read<S: Session>(session: &mut S, slot: Slot<'_>) -> Result<Vec<u8>, StoreErr
         Begun::Pending(reading) => wait(reading).map(|bytes| bytes.as_ref().to_vec()),
     }
 }
-
-type Key = (String, u32, SlotKind);
 
 /// A run as it is to be.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,10 +71,10 @@ fn look<'s, S: Store>(store: &'s S, run: u128) -> Result<Option<Model>, StoreErr
 fn look_in<S: Session>(session: &mut S) -> Result<Model, StoreError> {
     let mut model = Model { ledger: session.ledger().to_vec(), ..Model::default() };
     let mut keys = Vec::new();
-    session.each_slot(|slot| keys.push((slot.node.to_owned(), slot.instance, slot.kind)));
-    for (node, instance, kind) in keys {
-        let value = read(session, Slot { node: &node, index: 0, instance, kind })?;
-        assert!(model.slots.insert((node, instance, kind), value).is_none(), "a slot is there twice");
+    session.each_slot(|slot| keys.push(key(slot)));
+    for key in keys {
+        let value = read(session, slot(&key))?;
+        assert!(model.slots.insert(key, value).is_none(), "a slot is there twice");
     }
     assert_eq!(session.is_new(), model.slots.is_empty());
     Ok(model)

@@ -4,9 +4,12 @@
 #![cfg(all(feature = "redb", feature = "tokio"))]
 #![allow(clippy::std_instead_of_alloc, reason = "a test is a program with a standard library")]
 
+#[path = "support/polling.rs"]
+mod polling;
+
 use core::{
     convert::Infallible,
-    future::{Future, pending, poll_fn},
+    future::{Future, pending},
     pin::{Pin, pin},
     sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll, Waker},
@@ -18,6 +21,7 @@ use std::{
     thread::{self, Thread},
 };
 
+use polling::yield_once;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 use stroma::{
@@ -325,25 +329,11 @@ impl Failure for Fail {
     }
 }
 
-/// Lets go of the task once.
-async fn pause() {
-    let mut paused = false;
-    poll_fn(|task| {
-        if paused {
-            return Poll::Ready(());
-        }
-        paused = true;
-        task.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
 impl World {
     /// Writes down a call, and stops here if it is the last one of this process.
     async fn call<C>(&self, cx: &NodeCx<'_, C>) -> Result<(), Fail> {
         let call = (cx.node(), cx.instance());
-        pause().await;
+        yield_once().await;
         let (last, fails) = {
             let mut inside = self.0.lock().unwrap();
             inside.calls.push(call);

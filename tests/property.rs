@@ -6,28 +6,30 @@
 #![cfg(feature = "alloc")]
 #![allow(clippy::std_instead_of_alloc, reason = "a test is a program with a standard library")]
 
+#[path = "support/polling.rs"]
+mod polling;
+#[path = "support/slots.rs"]
+mod slots;
+
 use core::{
     cell::{Cell, RefCell},
-    future::{Future, poll_fn},
+    future::Future,
     pin::{Pin, pin},
-    sync::atomic::{AtomicBool, Ordering},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
-use std::{collections::BTreeSet, rc::Rc, sync::Arc, task::Wake};
+use std::{collections::BTreeSet, rc::Rc};
 
+use polling::{drive, poll_once, yield_once};
 use proptest::{prelude::*, test_runner::FileFailurePersistence};
+use slots::{Key, Raw, Seen, done, encoded, key};
 use stroma::{
     Backoff, ByFailure, Caps, Cause, Exec, Failure, FailureClass, Full, ManualClock, NoTrace, NodeCx, PolicyMap, RunId,
-    RunStatus, Runner, Sealed, Slot, SlotKind, ms, node_with, par,
-    store::{
-        Access, Begun, Durable, Encode, EncodeError, HeapStore, MemoryStore, Session, Store, StoreError, StoreErrorKind,
-    },
+    RunStatus, Runner, Sealed, Slot, ms, node_with, par,
+    store::{Access, Begun, Durable, Encode, HeapStore, MemoryStore, Session, Store, StoreError, StoreErrorKind},
 };
 
 /// How many nodes a shape has at most.
 const NODES: usize = 9;
-/// What a segment of a run may take; more means that it is stuck.
-const POLLS: usize = 5_000;
 
 // ---- What nodes do, and what is written down ----
 
@@ -150,16 +152,7 @@ async fn work(x: u64, cx: NodeCx<'_, World>) -> Result<u64, Fail> {
     world.write(Entry::Started { node, attempt: cx.attempt() });
     let Call { yields, outcome } = world.call(node);
     for _ in 0..yields {
-        let mut yielded = false;
-        poll_fn(|task| {
-            if yielded {
-                return Poll::Ready(());
-            }
-            yielded = true;
-            task.waker().wake_by_ref();
-            Poll::Pending
-        })
-        .await;
+        yield_once().await;
     }
     world.0.borrow_mut().ended[node] += 1;
     match outcome {
@@ -202,16 +195,9 @@ struct Slow<S> {
     world: World,
 }
 
-type Key = (String, u32, SlotKind);
-
-fn key(slot: Slot<'_>) -> Key {
-    (slot.node.to_owned(), slot.instance, slot.kind)
-}
-
 struct SlowSession<I> {
     inner: Rc<RefCell<I>>,
-    /// What opening found, and what was put and discarded since, whether it was written yet or not.
-    seen: BTreeSet<Key>,
+    seen: Seen,
     /// As opening found it.
     ledger: Vec<u8>,
     world: World,
@@ -220,34 +206,14 @@ struct SlowSession<I> {
 enum Change {
     Put(Slot<'static>, Vec<u8>, Vec<u8>),
     Ledger(Vec<u8>),
-    Discard(Vec<Key>),
-}
-
-struct Raw(Vec<u8>);
-
-impl Encode for Raw {
-    fn encoded_len(&self) -> Result<usize, EncodeError> {
-        Ok(self.0.len())
-    }
-
-    fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-        buffer.get_mut(..self.0.len()).ok_or(EncodeError::NoRoom)?.copy_from_slice(&self.0);
-        Ok(self.0.len())
-    }
-}
-
-fn done<T, F>(begun: Begun<T, F>) -> T {
-    match begun {
-        Begun::Done(value) => value,
-        Begun::Pending(_) => panic!("a store in memory answers at once"),
-    }
+    Discard(BTreeSet<Key>),
 }
 
 fn apply<I: Session>(inner: &Rc<RefCell<I>>, change: Change, world: &World) -> Result<(), StoreError> {
     match change {
         Change::Ledger(ledger) => done(inner.borrow_mut().put_ledger(&ledger))?,
         Change::Put(slot, bytes, ledger) => {
-            done(inner.borrow_mut().put(slot, Raw(bytes), &ledger))?;
+            done(inner.borrow_mut().put(slot, Raw(&bytes), &ledger))?;
             world.write(Entry::Committed { node: number(slot.node) });
         }
         Change::Discard(keys) => {
@@ -339,13 +305,11 @@ impl<I: Session> Session for SlowSession<I> {
     }
 
     fn holds(&self, slot: Slot<'_>) -> bool {
-        self.seen.contains(&key(slot))
+        self.seen.holds(slot)
     }
 
-    fn each_slot(&self, mut visit: impl FnMut(Slot<'_>)) {
-        for (node, instance, kind) in &self.seen {
-            visit(Slot { node, index: 0, instance: *instance, kind: *kind });
-        }
+    fn each_slot(&self, visit: impl FnMut(Slot<'_>)) {
+        self.seen.each(visit);
     }
 
     fn put(
@@ -354,10 +318,8 @@ impl<I: Session> Session for SlowSession<I> {
         value: impl Encode,
         ledger: &[u8],
     ) -> Begun<Result<(), StoreError>, Self::Writing> {
-        let mut bytes = vec![0; value.encoded_len().unwrap()];
-        let len = value.encode(&mut bytes).unwrap();
-        bytes.truncate(len);
-        self.seen.insert(key(slot));
+        let bytes = encoded(&value).unwrap();
+        self.seen.put(slot);
         Writing::begin(self, Change::Put(slot, bytes, ledger.to_vec()))
     }
 
@@ -382,15 +344,8 @@ impl<I: Session> Session for SlowSession<I> {
         &self.ledger
     }
 
-    fn discard(&mut self, mut doomed: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, Self::Writing> {
-        let mut keys = Vec::new();
-        self.seen.retain(|(node, instance, kind)| {
-            let goes = doomed(Slot { node, index: 0, instance: *instance, kind: *kind });
-            if goes {
-                keys.push((node.clone(), *instance, *kind));
-            }
-            !goes
-        });
+    fn discard(&mut self, doomed: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, Self::Writing> {
+        let keys = self.seen.discard(doomed);
         Writing::begin(self, Change::Discard(keys))
     }
 
@@ -401,10 +356,7 @@ impl<I: Session> Session for SlowSession<I> {
 
 impl<S: Store> Slow<S> {
     fn session<'a>(&self, inner: S::Session<'a>) -> SlowSession<S::Session<'a>> {
-        let mut seen = BTreeSet::new();
-        inner.each_slot(|slot| {
-            seen.insert(key(slot));
-        });
+        let seen = Seen::of(&inner);
         let ledger = inner.ledger().to_vec();
         SlowSession { inner: Rc::new(RefCell::new(inner)), seen, ledger, world: self.world.clone() }
     }
@@ -805,37 +757,6 @@ fn result(tree: &Tree, x: u64) -> u64 {
     }
 }
 
-// ---- The executor ----
-
-struct Flag(AtomicBool);
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Polls a run when it was woken and not else; `None` when it is dropped after `kill` polls. When nothing wakes it the clock
-/// goes on, and when nobody waits for the clock either it is stuck. Counts the polls.
-fn drive<F: Future>(run: F, clock: &ManualClock, kill: Option<usize>, polls: &Cell<usize>) -> Option<F::Output> {
-    let flag = Arc::new(Flag(AtomicBool::new(true)));
-    let waker = Waker::from(flag.clone());
-    let mut run = pin!(run);
-    for polled in 0..POLLS {
-        polls.set(polled);
-        if kill == Some(polled) {
-            return None;
-        }
-        while !flag.0.swap(false, Ordering::Relaxed) {
-            clock.advance(clock.next_wake().expect("the run is stuck: nothing will ever wake it"));
-        }
-        if let Poll::Ready(output) = run.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return Some(output);
-        }
-    }
-    panic!("the run does not come to an end");
-}
-
 // ---- The property ----
 
 #[derive(Debug, Clone)]
@@ -870,7 +791,9 @@ where
     fn process(&self, kill: Option<usize>, by_input: bool, polls: &Cell<usize>) -> Option<u64> {
         let (kept, begun) = self.world.committed();
         let run = if by_input { self.runner.run_as(self.id, self.case.input) } else { self.runner.resume(self.id) };
-        let Some(ended) = drive(run, self.clock, kill, polls) else {
+        let (ended, polled) = drive(run, self.clock, kill);
+        polls.set(polled);
+        let Some(ended) = ended else {
             self.world.write(Entry::Killed);
             return None;
         };
@@ -1075,12 +998,11 @@ fn a_time_out_around_a_chain_waits_for_what_is_being_saved() {
         .build()
         .unwrap();
     let mut run = pin!(runner.run_as(RunId::from_u128(1), case.input));
-    let mut task = Context::from_waker(Waker::noop());
     while !world.0.borrow().log.contains(&Entry::Effect { node: 0 }) {
-        assert!(run.as_mut().poll(&mut task).is_pending());
+        assert!(poll_once(run.as_mut()).is_pending());
     }
     clock.advance(ms(5));
-    let done = drive(run, &clock, None, &Cell::new(0)).unwrap();
+    let done = drive(run, &clock, None).0.unwrap();
     assert_eq!(done.map(|done| done.output), Ok(yielded_by(1, yielded_by(0, 1))));
     let starts = world.0.borrow().log.iter().filter(|entry| matches!(entry, Entry::Started { node: 0, .. })).count();
     assert_eq!(starts, 1);

@@ -6,6 +6,8 @@
 mod proxy;
 #[path = "support/redis.rs"]
 mod server;
+#[path = "support/slots.rs"]
+mod slots;
 
 use std::{
     collections::BTreeMap,
@@ -18,9 +20,10 @@ use std::{
 
 use proxy::{Proxy, Way};
 use server::{Server, eventually, is_installed, until};
+use slots::Raw;
 use stroma::{
     Backoff, Cause, Failure, FailureClass, PolicyMap, RunId, RunStatus, Runner, Slot, SlotKind, ms, node, par, secs,
-    store::{Access, Begun, Encode, EncodeError, RedisSession, RedisStore, Session, Store, StoreError, StoreErrorKind},
+    store::{Access, Begun, RedisSession, RedisStore, Session, Store, StoreError, StoreErrorKind},
 };
 use tokio::sync::Notify;
 
@@ -55,19 +58,6 @@ async fn ended<T>(
 
 async fn open(store: &RedisStore, run: &str) -> Result<RedisSession, StoreError> {
     ended(store.open(&id(run), Access::Create)).await
-}
-
-struct Raw<'b>(&'b [u8]);
-
-impl Encode for Raw<'_> {
-    fn encoded_len(&self) -> Result<usize, EncodeError> {
-        Ok(self.0.len())
-    }
-
-    fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-        buffer.get_mut(..self.0.len()).ok_or(EncodeError::NoRoom)?.copy_from_slice(self.0);
-        Ok(self.0.len())
-    }
 }
 
 fn output(node: &'static str) -> Slot<'static> {

@@ -21,7 +21,7 @@ use stroma::{
 
 mod support;
 use support::{
-    polling::{now_or_panic, poll_once, poll_until_idle},
+    polling::{now_or_panic, poll_once, poll_until_idle, yield_once},
     spy::Spy,
 };
 
@@ -149,18 +149,6 @@ impl Script {
     }
 }
 
-async fn pause() {
-    let mut paused = false;
-    poll_fn(|task| {
-        if std::mem::replace(&mut paused, true) {
-            return Poll::Ready(());
-        }
-        task.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
 async fn act(x: u32, cx: NodeCx<'_, Script>) -> Result<u32, Fail> {
     let script = cx.context();
     let mut held: Vec<Reservation<'_>> = Vec::new();
@@ -193,7 +181,7 @@ async fn act(x: u32, cx: NodeCx<'_, Script>) -> Result<u32, Fail> {
             }
             Left => script.add(format!("{} {:?}", cx.node(), cx.remaining().tokens)),
             TimeLeft => script.add(format!("{} {:?}", cx.node(), cx.remaining().time)),
-            Pause => pause().await,
+            Pause => yield_once().await,
             Sleep(time) => tokio::time::sleep(time).await,
             Hang => std::future::pending().await,
             Do::Fail(fail) => return Err(fail),
@@ -1027,7 +1015,7 @@ fn runs_of_one_runner_on_several_threads_keep_their_own_accounts() {
         let mut left = cx.remaining().tokens.unwrap();
         for round in 0..3 {
             let guard = cx.reserve(Usage::tokens(u64::from(x)))?;
-            pause().await;
+            yield_once().await;
             // Nobody else's reservation is seen.
             assert_eq!(cx.remaining().tokens, Some(left - u64::from(x)));
             if round == 1 {

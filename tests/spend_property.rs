@@ -3,26 +3,29 @@
 #![cfg(feature = "alloc")]
 #![allow(clippy::std_instead_of_alloc, reason = "a test is a program with a standard library")]
 
+#[path = "support/polling.rs"]
+mod polling;
+#[path = "support/slots.rs"]
+mod slots;
+
 use core::{
     cell::RefCell,
-    future::{Future, poll_fn},
-    pin::{Pin, pin},
-    sync::atomic::{AtomicBool, Ordering},
-    task::{Context, Poll, Waker},
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
     time::Duration,
 };
-use std::{collections::BTreeSet, panic::resume_unwind, rc::Rc, sync::Arc, task::Wake, thread};
+use std::{collections::BTreeSet, panic::resume_unwind, rc::Rc, thread};
 
+use polling::{drive, yield_once};
 use proptest::prelude::*;
+use slots::{Key, Raw, Seen, done, encoded, key};
 use stroma::{
     AheadReservation, Amount, Attempt, Backoff, Budget, Cause, Clock, Completed, Failed, Failure, FailureClass, Halted,
-    Hooks, ManualClock, NodeCx, Now, PolicyMap, Price, Pricing, Reservation, RunId, Runner, Slot, SlotKind, SpendError,
-    Spent, Succeeded, Usage, Usd, ms, node_with, par,
-    store::{Access, Begun, Encode, EncodeError, HeapStore, MemoryStore, Session, Store, StoreError},
+    Hooks, ManualClock, NodeCx, Now, PolicyMap, Price, Pricing, Reservation, RunId, Runner, Slot, SpendError, Spent,
+    Succeeded, Usage, Usd, ms, node_with, par,
+    store::{Access, Begun, Encode, HeapStore, MemoryStore, Session, Store, StoreError},
 };
-
-/// What a part of a run may take; more means that it is stuck.
-const POLLS: usize = 5_000;
 
 // ---- What nodes do ----
 
@@ -251,18 +254,6 @@ impl Drop for Asking {
     }
 }
 
-async fn pause() {
-    let mut paused = false;
-    poll_fn(|task| {
-        if core::mem::replace(&mut paused, true) {
-            return Poll::Ready(());
-        }
-        task.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
 fn usage(input: u8, output: u8) -> Usage<'static> {
     Usage::of("m").input(input.into()).output(output.into())
 }
@@ -279,7 +270,7 @@ async fn work(x: u64, cx: NodeCx<'_, World>) -> Result<u64, Fail> {
     let mut held: Vec<Held<'_>> = Vec::new();
     for op in ops {
         match op {
-            Op::Yield => pause().await,
+            Op::Yield => yield_once().await,
             Op::Sleep(time) => clock.sleep(ms(time.into())).await,
             Op::Reserve(input, output) => match cx.reserve(usage(input, output)) {
                 Ok(guard) => held.push(Held::new(Guard::Plain(guard), world)),
@@ -319,28 +310,9 @@ struct Watch<S> {
     world: World,
 }
 
-type Key = (String, u32, SlotKind);
-
-fn key(slot: Slot<'_>) -> Key {
-    (slot.node.to_owned(), slot.instance, slot.kind)
-}
-
-struct Raw(Vec<u8>);
-
-impl Encode for Raw {
-    fn encoded_len(&self) -> Result<usize, EncodeError> {
-        Ok(self.0.len())
-    }
-
-    fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-        buffer.get_mut(..self.0.len()).ok_or(EncodeError::NoRoom)?.copy_from_slice(&self.0);
-        Ok(self.0.len())
-    }
-}
-
 struct WatchSession<I> {
     inner: Rc<RefCell<I>>,
-    seen: BTreeSet<Key>,
+    seen: Seen,
     ledger: Vec<u8>,
     world: World,
 }
@@ -348,7 +320,7 @@ struct WatchSession<I> {
 enum Change {
     Put(Slot<'static>, Vec<u8>),
     Ledger,
-    Discard(Vec<Key>),
+    Discard(BTreeSet<Key>),
 }
 
 /// A write; one that is dropped before its end never happens.
@@ -364,13 +336,6 @@ struct Writing<I> {
 }
 
 impl<I> Unpin for Writing<I> {}
-
-fn done<T, F>(begun: Begun<T, F>) -> T {
-    match begun {
-        Begun::Done(value) => value,
-        Begun::Pending(_) => panic!("a store in memory answers at once"),
-    }
-}
 
 impl<I: Session> Writing<I> {
     fn begin(session: &WatchSession<I>, change: Change, ledger: &[u8]) -> Begun<Result<(), StoreError>, Self> {
@@ -403,7 +368,7 @@ impl<I: Session> Writing<I> {
         }
         let ledger: &[u8] = if newest { &self.ledger } else { &[] };
         match self.change.take().expect("a write ends once") {
-            Change::Put(slot, bytes) => done(inner.put(slot, Raw(bytes), ledger)),
+            Change::Put(slot, bytes) => done(inner.put(slot, Raw(&bytes), ledger)),
             Change::Ledger if newest => done(inner.put_ledger(ledger)),
             Change::Ledger => Ok(()),
             Change::Discard(keys) => done(inner.discard(|slot| keys.contains(&key(slot)))),
@@ -434,13 +399,11 @@ impl<I: Session> Session for WatchSession<I> {
     }
 
     fn holds(&self, slot: Slot<'_>) -> bool {
-        self.seen.contains(&key(slot))
+        self.seen.holds(slot)
     }
 
-    fn each_slot(&self, mut visit: impl FnMut(Slot<'_>)) {
-        for (node, instance, kind) in &self.seen {
-            visit(Slot { node, index: 0, instance: *instance, kind: *kind });
-        }
+    fn each_slot(&self, visit: impl FnMut(Slot<'_>)) {
+        self.seen.each(visit);
     }
 
     fn put(
@@ -449,10 +412,8 @@ impl<I: Session> Session for WatchSession<I> {
         value: impl Encode,
         ledger: &[u8],
     ) -> Begun<Result<(), StoreError>, Self::Writing> {
-        let mut bytes = vec![0; value.encoded_len().unwrap()];
-        let len = value.encode(&mut bytes).unwrap();
-        bytes.truncate(len);
-        self.seen.insert(key(slot));
+        let bytes = encoded(&value).unwrap();
+        self.seen.put(slot);
         Writing::begin(self, Change::Put(slot, bytes), ledger)
     }
 
@@ -472,15 +433,8 @@ impl<I: Session> Session for WatchSession<I> {
         &self.ledger
     }
 
-    fn discard(&mut self, mut doomed: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, Self::Writing> {
-        let mut keys = Vec::new();
-        self.seen.retain(|(node, instance, kind)| {
-            let goes = doomed(Slot { node, index: 0, instance: *instance, kind: *kind });
-            if goes {
-                keys.push((node.clone(), *instance, *kind));
-            }
-            !goes
-        });
+    fn discard(&mut self, doomed: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, Self::Writing> {
+        let keys = self.seen.discard(doomed);
         Writing::begin(self, Change::Discard(keys), &[])
     }
 
@@ -509,10 +463,7 @@ impl<S: Store> Store for Watch<S> {
         access: Access,
     ) -> Begun<Result<Self::Session<'a>, StoreError>, Self::Opening<'a>> {
         let opened = done(self.inner.open(run, access)).map(|inner| {
-            let mut seen = BTreeSet::new();
-            inner.each_slot(|slot| {
-                seen.insert(key(slot));
-            });
+            let seen = Seen::of(&inner);
             let ledger = inner.ledger().to_vec();
             WatchSession { inner: Rc::new(RefCell::new(inner)), seen, ledger, world: self.world.clone() }
         });
@@ -522,36 +473,6 @@ impl<S: Store> Store for Watch<S> {
     fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>> {
         self.inner.forget(run)
     }
-}
-
-// ---- The executor ----
-
-struct Flag(AtomicBool);
-
-impl Wake for Flag {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Polls a run when it was woken and not else; `None` when it is dropped after `kill` polls. When nothing wakes it the clock
-/// goes on. Yields how many polls it took, too.
-fn drive<F: Future>(run: F, clock: &ManualClock, kill: Option<usize>) -> (Option<F::Output>, usize) {
-    let flag = Arc::new(Flag(AtomicBool::new(true)));
-    let waker = Waker::from(flag.clone());
-    let mut run = pin!(run);
-    for polled in 0..POLLS {
-        if kill == Some(polled) {
-            return (None, polled);
-        }
-        while !flag.0.swap(false, Ordering::Relaxed) {
-            clock.advance(clock.next_wake().expect("the run is stuck: nothing will ever wake it"));
-        }
-        if let Poll::Ready(output) = run.as_mut().poll(&mut Context::from_waker(&waker)) {
-            return (Some(output), polled);
-        }
-    }
-    panic!("the run does not come to an end");
 }
 
 // ---- What is reported is what was spent ----

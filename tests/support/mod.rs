@@ -5,4 +5,6 @@ pub(crate) mod clock;
 pub(crate) mod error;
 pub(crate) mod polling;
 pub(crate) mod scripted;
+pub(crate) mod slots;
+pub(crate) mod slow;
 pub(crate) mod spy;

@@ -9,11 +9,11 @@ use std::{
 };
 
 use stroma::{
-    RunId, Slot, SlotKind,
+    RunId, Slot,
     store::{Access, Begun, Encode, Session, Store, StoreError, StoreErrorKind},
 };
 
-type Key = (String, u32, SlotKind);
+use super::slots::{Key, encoded, key, slot};
 
 /// What a [`Spy`] did and is to do.
 #[derive(Default)]
@@ -184,10 +184,6 @@ fn refused<T>(kind: Option<StoreErrorKind>) -> Option<Result<T, StoreError>> {
     kind.map(|kind| Err(StoreError::with_detail(kind, "the spy was told so")))
 }
 
-fn key(slot: Slot<'_>) -> Key {
-    (slot.node.to_owned(), slot.instance, slot.kind)
-}
-
 impl Store for Spy {
     type Session<'a> = SpySession;
     type Opening<'a> = Op<SpySession>;
@@ -265,11 +261,9 @@ impl Session for SpySession {
         self.slots(|slots| slots.contains_key(&key(slot)))
     }
 
-    fn each_slot(&self, mut visit: impl FnMut(Slot<'_>)) {
+    fn each_slot(&self, visit: impl FnMut(Slot<'_>)) {
         let keys: Vec<Key> = self.slots(|slots| slots.keys().cloned().collect());
-        for (node, instance, kind) in keys {
-            visit(Slot { node: &node, index: 0, instance, kind });
-        }
+        keys.iter().map(slot).for_each(visit);
     }
 
     fn put(
@@ -278,13 +272,10 @@ impl Session for SpySession {
         value: impl Encode,
         ledger: &[u8],
     ) -> Begun<Result<(), StoreError>, Self::Writing> {
-        let mut bytes = match value.encoded_len() {
-            Ok(len) => vec![0; len],
+        let bytes = match encoded(&value) {
+            Ok(bytes) => bytes,
             Err(error) => return Begun::Done(Err(error.into())),
         };
-        if let Err(error) = value.encode(&mut bytes) {
-            return Begun::Done(Err(error.into()));
-        }
         let (run, ledger) = (self.run.clone(), ledger.to_vec());
         match self.store.begun(Some(slot.node), move |inside| {
             if let Some((node, kind)) = inside.fail_put
