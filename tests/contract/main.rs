@@ -252,11 +252,11 @@ async fn a_run_goes_on_once_the_cause_is_mended() {
     let chain = |f| node("a", a.f()).then(node("b", f)).ensure(below::<5>);
     let other = RunId::new("other").unwrap();
     let runner = Runner::quick(chain(b.f())).with_store(spy.clone()).build().unwrap();
-    assert!(runner.run_as(other, 9).await.is_err());
+    assert_eq!(broken(&runner.run_as(other, 9).await.unwrap_err()).direction, Direction::Output);
     b.tell([]);
     let runner = Runner::quick(node("a", a.f()).then(node("b", async |x: u32| Ok(x - 9))).ensure(below::<5>));
     let runner = runner.with_store(spy).build().unwrap();
-    assert!(runner.resume(other).await.is_err());
+    assert_eq!(broken(&runner.resume(other).await.unwrap_err()).direction, Direction::Output);
     assert_eq!(runner.resume_from(other, "b").await.unwrap().output, 1);
 }
 

@@ -163,13 +163,17 @@ async fn what_a_killed_command_spent_is_part_of_what_the_next_one_spends() {
 #[tokio::test]
 async fn a_budget_that_is_too_small_is_told_and_a_larger_one_goes_on() {
     let desk = Desk::new(LONG, []).await;
-    let options = ["--json", "--budget", "0.003"];
+    desk.program("undisturbed.redb", &["--quiet"]).await.ends_with(0);
+    // However the calls come to lie, what all of them cost is too little: the most that the last one may cost is more than it does.
+    let budget = desk.bill().to_string();
+    let desk = Desk::new(LONG, []).await;
+    let options = ["--json", "--budget", &budget];
     let refused = desk.program("llm.redb", &[&options[..], &["--quiet"]].concat()).await.ends_with(3);
     assert_eq!((refused.err.lines().count(), refused.out.as_str()), (1, ""), "{}", refused.err);
     refused
         .says("llm: PARTIAL (node `ask-")
-        .says("the budget of $0.003 does not allow more: the run could come to $0.00");
-    refused.says("of $0.003; the same command with a larger --budget goes on from there");
+        .says(&format!("the budget of {budget} does not allow more: the run could come to $0.00"));
+    refused.says(&format!("of {budget}; the same command with a larger --budget goes on from there"));
     let made = desk.server.asked().len();
     assert!((1..PARTS).contains(&made), "{made}");
 
