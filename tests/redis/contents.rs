@@ -16,7 +16,7 @@ async fn a_run_is_gone_on_with_by_another_store_and_costs_one_command_a_checkpoi
             let (calls, broken) = (to_call.clone(), to_break.clone());
             async move {
                 calls.add("c");
-                if broken.load(Ordering::SeqCst) { Err(Oops) } else { Ok(x * 10) }
+                if broken.load(Ordering::SeqCst) { Err(Oops::Busy) } else { Ok(x * 10) }
             }
         });
         counting!(calls, "a").then(par(counting!(calls, "b1"), counting!(calls, "b2"))).map(|(x, y)| x + y).then(last)
@@ -24,7 +24,7 @@ async fn a_run_is_gone_on_with_by_another_store_and_costs_one_command_a_checkpoi
     let first = store(&server);
     let runner = Runner::new(pipeline()).with_store(first.clone()).build().unwrap();
     let halted = runner.run_as(id("r"), 1).await.unwrap_err();
-    assert!(matches!(halted.cause, Cause::Error(Oops)));
+    assert!(matches!(halted.cause, Cause::Error(Oops::Busy)));
     first.flush().await;
     // The input and three nodes, each by one command, and nothing was looked for.
     assert_eq!(server.calls("rpushx"), 4);

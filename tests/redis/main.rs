@@ -2,6 +2,10 @@
 //! Each test starts a server of its own; the clock here is the real one, since the server's is.
 #![cfg(feature = "redis")]
 
+#[path = "../support/calls.rs"]
+mod calls;
+#[path = "../support/error.rs"]
+mod error;
 #[path = "../support/proxy.rs"]
 mod proxy;
 #[path = "../support/redis.rs"]
@@ -10,19 +14,20 @@ mod server;
 mod slots;
 
 use std::{
-    collections::BTreeMap,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, Instant},
 };
 
+use calls::Calls;
+use error::Oops;
 use proxy::{Proxy, Way};
 use server::{Server, eventually, is_installed, until};
 use slots::Raw;
 use stroma::{
-    Backoff, Cause, Failure, FailureClass, PolicyMap, RunId, RunStatus, Runner, Slot, SlotKind, ms, node, par, secs,
+    Backoff, Cause, PolicyMap, RunId, RunStatus, Runner, Slot, SlotKind, ms, node, par, secs,
     store::{Access, Begun, RedisSession, RedisStore, Session, Store, StoreError, StoreErrorKind},
 };
 use tokio::sync::Notify;
@@ -31,16 +36,6 @@ const TTL: Duration = secs(600);
 
 /// How long a lease is that nobody waits for here.
 const LONG: Duration = secs(500);
-
-#[derive(Debug, thiserror::Error)]
-#[error("the node failed")]
-struct Oops;
-
-impl Failure for Oops {
-    fn class(&self) -> FailureClass {
-        FailureClass::Recoverable
-    }
-}
 
 fn id(text: &str) -> RunId {
     RunId::new(text).unwrap()
@@ -80,24 +75,6 @@ async fn load(session: &mut RedisSession, node: &'static str) -> Result<Vec<u8>,
 
 fn kind<T>(result: Result<T, StoreError>) -> Option<StoreErrorKind> {
     result.err().map(|error| error.kind())
-}
-
-/// How often each node was called, and where to stop it.
-#[derive(Clone, Default)]
-struct Calls(Arc<Mutex<BTreeMap<&'static str, u32>>>);
-
-impl Calls {
-    fn add(&self, node: &'static str) {
-        *self.0.lock().unwrap().entry(node).or_default() += 1;
-    }
-
-    fn of(&self, node: &'static str) -> u32 {
-        self.0.lock().unwrap().get(node).copied().unwrap_or_default()
-    }
-
-    fn all(&self) -> Vec<(&'static str, u32)> {
-        self.0.lock().unwrap().iter().map(|(node, calls)| (*node, *calls)).collect()
-    }
 }
 
 /// Nodes that add one, and count.

@@ -1,4 +1,5 @@
 //! An error of each class, and what any error says.
+#![allow(dead_code, reason = "every test file uses a part of it")]
 
 use std::{fmt, time::Duration};
 
@@ -44,6 +45,24 @@ impl Failure for Oops {
             Self::Later(wait) => Some(*wait),
             _ => None,
         }
+    }
+}
+
+/// An error that is its text. Recoverable, but for `never`, which is terminal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AppError(pub(crate) &'static str);
+
+impl fmt::Display for AppError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for AppError {}
+
+impl Failure for AppError {
+    fn class(&self) -> FailureClass {
+        if self.0 == "never" { FailureClass::Terminal } else { FailureClass::Recoverable }
     }
 }
 
