@@ -136,7 +136,7 @@ async fn idempotency_keys_of_two_runs_differ() {
     assert_ne!(one, two);
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn the_run_is_held_until_its_node_is_gone() {
     static STORE: HeapStore = HeapStore::new();
     static SEEN: Mutex<Option<bool>> = Mutex::new(None);
