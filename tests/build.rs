@@ -11,7 +11,11 @@ use stroma::{
     par, secs,
     store::{MemoryStore, StoreErrorKind},
 };
-use support::{Act, Log, Oops, Scripted, Spy, chain};
+use support::{
+    error::{Oops, chain},
+    scripted::{Act, Log, Scripted},
+    spy::Spy,
+};
 
 const NEVER: PolicyMap = PolicyMap::never();
 

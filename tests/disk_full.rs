@@ -2,27 +2,26 @@
 //! room again it goes on in the same file.
 //!
 //! Where the machine lets us mount one, the disk is a small one in memory; a limit on the size of files does elsewhere. The
-//! processes are this test binary again. A child works on the file that `STROMA_FULL_FILE` names; without it the "test" that
-//! is the child has nothing to do.
+//! processes are this test binary again. A child works on the file that `STROMA_FULL_FILE` names.
 #![cfg(all(unix, feature = "redb", feature = "tokio"))]
 #![allow(clippy::std_instead_of_alloc, reason = "a test is a program with a standard library")]
 
-use core::time::Duration;
+#[path = "support/child.rs"]
+mod child;
+
 use std::{
     env,
     fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, Write},
+    io::Write,
     path::{Path, PathBuf},
-    process::{Child, ChildStdin, Command, Stdio},
-    sync::{Arc, mpsc},
-    thread,
+    process::{Command, Stdio},
+    sync::Arc,
 };
 
+use child::{Orders, Process, orders, say};
 use stroma::{Cause, Failure, NodeCx, RunId, Runner, node_with, store::RedbStore};
 use tempfile::TempDir;
 
-/// When a child counts as hung. It is a failure, and nothing that a test waits for in the good case.
-const HUNG: Duration = Duration::from_secs(60);
 /// What a node yields. Each comes to lie in the file once.
 const BYTES: usize = 200_000;
 const NODES: [&str; 8] = ["1", "2", "3", "4", "5", "6", "7", "8"];
@@ -30,13 +29,6 @@ const NODES: [&str; 8] = ["1", "2", "3", "4", "5", "6", "7", "8"];
 const ROOM: u64 = 6 << 20;
 
 // ---- The child ----
-
-fn say(line: &str) {
-    // Not `println!`, which the test harness keeps to itself.
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(format!("\n@{line}\n").as_bytes()).unwrap();
-    stdout.flush().unwrap();
-}
 
 #[derive(Debug)]
 struct NoFailure;
@@ -64,9 +56,10 @@ fn child_process() {
     let store = RedbStore::open(file).unwrap();
     let runner = Runner::new(pipeline).with_store(store).with_context(Arc::new(effects)).build().unwrap();
     let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let Orders { mut commands, .. } = orders();
     say("ready");
-    for run in io::stdin().lock().lines() {
-        match tokio.block_on(runner.run_as(RunId::new(&run.unwrap()).unwrap(), vec![7_u8])) {
+    while let Some(run) = commands.blocking_recv() {
+        match tokio.block_on(runner.run_as(RunId::new(&run).unwrap(), vec![7_u8])) {
             Ok(done) => {
                 let sum: u64 = done.output.iter().map(|byte| u64::from(*byte)).sum();
                 say(&format!("done {sum} {} {}", done.report.status, done.report.restored));
@@ -81,53 +74,12 @@ fn child_process() {
 
 // ---- The parent ----
 
-struct Process {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    lines: mpsc::Receiver<String>,
-}
-
-impl Process {
-    /// A child at work on `file`, by way of a shell that runs `before` first.
-    fn new(file: &Path, effects: &Path, before: &str) -> Self {
-        let mut child = Command::new("sh")
-            .args(["-c", &format!("{before}exec \"$0\" --exact child_process --nocapture --test-threads=1")])
-            .arg(env::current_exe().unwrap())
-            .env("STROMA_FULL_FILE", file)
-            .env("STROMA_FULL_EFFECTS", effects)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (send, lines) = mpsc::channel();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        thread::spawn(move || {
-            for line in stdout.lines() {
-                if let Some(line) = line.unwrap().strip_prefix('@') {
-                    // The parent may have ended already.
-                    let _ = send.send(line.to_owned());
-                }
-            }
-        });
-        let stdin = child.stdin.take();
-        let process = Self { child, stdin, lines };
-        assert_eq!(process.next(), "ready");
-        process
-    }
-
-    fn next(&self) -> String {
-        self.lines.recv_timeout(HUNG).unwrap()
-    }
-
-    fn ask(&mut self, run: &str) -> String {
-        writeln!(self.stdin.as_ref().unwrap(), "{run}").unwrap();
-        self.next()
-    }
-
-    fn quit(mut self) {
-        drop(self.stdin.take());
-        assert!(self.child.wait().unwrap().success());
-    }
+/// A child at work on `file`, by way of a shell that runs `before` first.
+fn process(file: &Path, effects: &Path, before: &str) -> Process {
+    let mut command = Command::new("sh");
+    command.args(["-c", &format!("{before}exec \"$0\" \"$@\"")]).arg(env::current_exe().unwrap()).args(child::ARGS);
+    command.env("STROMA_FULL_FILE", file).env("STROMA_FULL_EFFECTS", effects);
+    Process::start(command)
 }
 
 /// The nodes in the order in which they were called.
@@ -145,30 +97,22 @@ fn is_whole(file: &Path) -> bool {
 fn undisturbed() -> String {
     let folder = TempDir::new().unwrap();
     let (file, effects) = (folder.path().join("runs.redb"), folder.path().join("effects"));
-    let mut process = Process::new(&file, &effects, "");
-    let said = process.ask("r");
-    process.quit();
+    let mut child = process(&file, &effects, "");
+    let said = child.ask("r");
+    child.quit();
     assert_eq!(called(&effects), NODES);
     said.strip_prefix("done ").unwrap().strip_suffix(" COMPLETED 0").unwrap().to_owned()
 }
 
 /// It stopped short for want of room, and says so again however often it is asked; the nodes that it called.
-fn halted(process: &mut Process, effects: &Path) -> Vec<String> {
-    let said = process.ask("r");
+fn halted(child: &mut Process, effects: &Path) -> Vec<String> {
+    let said = child.ask("r");
     assert!(said.starts_with("PARTIAL Exhausted: "), "{said}");
     let before = called(effects);
     assert!((2..NODES.len()).contains(&before.len()) && before == NODES[..before.len()], "{before:?}");
-    let said = process.ask("r");
+    let said = child.ask("r");
     assert!(said.starts_with("PARTIAL Exhausted: "), "{said}");
     called(effects)
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Only a test that fails leaves one behind.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// A small disk in memory, for as long as this is there.
@@ -211,18 +155,18 @@ fn on_a_full_disk_a_run_stops_short_and_goes_on_once_there_is_room() {
     };
     let elsewhere = TempDir::new().unwrap();
     let (file, effects) = (disk.path("runs.redb"), elsewhere.path().join("effects"));
-    let mut process = Process::new(&file, &effects, "");
+    let mut child = process(&file, &effects, "");
     // All but room for a few nodes goes to somebody else.
     let filler = disk.path("filler");
     fs::write(&filler, vec![0; usize::try_from(disk.free()).unwrap() - 5 * BYTES]).unwrap();
-    let before = halted(&mut process, &effects);
+    let before = halted(&mut child, &effects);
     fs::remove_file(filler).unwrap();
-    let said = process.ask("r");
+    let said = child.ask("r");
     let restored = before.iter().collect::<std::collections::BTreeSet<_>>().len() - 1;
     assert_eq!(said, format!("done {} RESUMED {restored}", undisturbed()));
     let rest = called(&effects).split_off(before.len());
     assert_eq!(rest, NODES[restored..]);
-    process.quit();
+    child.quit();
     assert!(is_whole(&file));
 }
 
@@ -234,32 +178,32 @@ fn a_journal_that_has_no_room_leaves_what_there_is_to_the_tables() {
     };
     let elsewhere = TempDir::new().unwrap();
     let (file, effects) = (disk.path("runs.redb"), elsewhere.path().join("effects"));
-    let mut process = Process::new(&file, &effects, "");
+    let mut child = process(&file, &effects, "");
     // Less than a journal takes, and the input, which is small, would go there.
     let before = 200_000;
     fs::write(disk.path("filler"), vec![0; usize::try_from(disk.free()).unwrap() - before]).unwrap();
-    let said = process.ask("r");
+    let said = child.ask("r");
     assert!(said.starts_with("PARTIAL Exhausted: ") || said.starts_with("done "), "{said}");
     for entry in fs::read_dir(disk.path("runs.redb.holders")).unwrap() {
         assert!(entry.unwrap().metadata().unwrap().len() < 4096);
     }
-    process.quit();
+    child.quit();
 }
 
 #[test]
 fn at_the_limit_of_a_files_size_a_run_stops_short_and_goes_on_without_it() {
     let folder = TempDir::new().unwrap();
     let (file, effects) = (folder.path().join("runs.redb"), folder.path().join("effects"));
-    Process::new(&file, &effects, "").quit();
+    process(&file, &effects, "").quit();
     let blocks = (fs::metadata(&file).unwrap().len() + 3 * BYTES as u64) / 512;
     let limited = format!("trap '' XFSZ; ulimit -f {blocks} || exit 9; ");
-    let mut process = Process::new(&file, &effects, &limited);
-    let before = halted(&mut process, &effects);
-    process.quit();
-    let mut process = Process::new(&file, &effects, "");
+    let mut child = process(&file, &effects, &limited);
+    let before = halted(&mut child, &effects);
+    child.quit();
+    let mut child = process(&file, &effects, "");
     let restored = before.iter().collect::<std::collections::BTreeSet<_>>().len() - 1;
-    assert_eq!(process.ask("r"), format!("done {} RESUMED {restored}", undisturbed()));
+    assert_eq!(child.ask("r"), format!("done {} RESUMED {restored}", undisturbed()));
     assert_eq!(called(&effects).split_off(before.len()), NODES[restored..]);
-    process.quit();
+    child.quit();
     assert!(is_whole(&file));
 }

@@ -25,7 +25,7 @@ use stroma::{
     },
     testing::{Breach, Broken, Property, Schedule, ScheduleError, Torture, check},
 };
-use support::{Oops, chain};
+use support::error::{Oops, chain};
 
 /// What a text is made of: that it is said once can be seen by these.
 fn clauses(text: &str) -> Vec<&str> {

@@ -1,6 +1,9 @@
 //! Hooks: what they are told, in what order, and that they cannot touch the run; the event stream that is one.
 #![cfg(all(feature = "tokio", feature = "json"))]
 
+#[path = "support/error.rs"]
+mod error;
+
 use std::{
     fmt::{Debug, Display},
     sync::{
@@ -9,25 +12,11 @@ use std::{
     },
 };
 
+use error::AppError;
 use stroma::{
-    Attempt, Backoff, EventKind, EventStream, Failed, Failure, FailureClass, Hooks, ListTrace, NoTrace, PolicyMap,
-    RunId, Runner, Spent, StreamEvent, Succeeded, ms, node, par, store::HeapStore,
+    Attempt, Backoff, EventKind, EventStream, Failed, FailureClass, Hooks, ListTrace, NoTrace, PolicyMap, RunId,
+    Runner, Spent, StreamEvent, Succeeded, ms, node, par, store::HeapStore,
 };
-
-#[derive(Debug, Clone, PartialEq)]
-struct AppError(&'static str);
-
-impl Display for AppError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl Failure for AppError {
-    fn class(&self) -> FailureClass {
-        if self.0 == "never" { FailureClass::Terminal } else { FailureClass::Recoverable }
-    }
-}
 
 type Lines = Arc<Mutex<Vec<String>>>;
 

@@ -1,11 +1,12 @@
 //! Two processes and one run: the one that has it is stopped for longer than its lease and then goes on, or is killed.
 //!
-//! The processes are this test binary again. A child opens the store that `STROMA_LEASE_STORE` names; without it the "test"
-//! that is the child has nothing to do. Parent and child wait for each other's lines. The time is real here: what is waited
-//! for is an answer, however long it takes.
+//! The processes are this test binary again. A child opens the store that `STROMA_LEASE_STORE` names. The time is real here:
+//! what is waited for is an answer, however long it takes.
 #![cfg(all(unix, feature = "redb", feature = "tokio"))]
 #![allow(clippy::std_instead_of_alloc, reason = "a test is a program with a standard library")]
 
+#[path = "support/child.rs"]
+mod child;
 #[cfg(feature = "redis")]
 #[path = "support/redis.rs"]
 mod server;
@@ -15,15 +16,15 @@ use std::{
     collections::BTreeMap,
     env,
     fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, Write},
+    io::Write,
     path::PathBuf,
-    process::{Child, ChildStdin, Command, Stdio, exit},
     rc::Rc,
-    sync::{Arc, mpsc},
+    sync::Arc,
     thread,
     time::Instant,
 };
 
+use child::{HUNG, Orders, Process, orders, say};
 use rustix::process::{Pid, Signal, kill_process};
 #[cfg(feature = "redis")]
 use stroma::store::RedisStore;
@@ -37,8 +38,6 @@ use tokio::{
     task::{LocalSet, spawn_local},
 };
 
-/// When a child counts as hung. It is a failure, and nothing that a test waits for in the good case.
-const HUNG: Duration = Duration::from_secs(60);
 /// Long against a process that waits for its turn on a busy machine.
 const TERM: Duration = Duration::from_secs(3);
 const NODES: [&str; 3] = ["first", "slow", "last"];
@@ -62,13 +61,6 @@ impl Kind {
 }
 
 // ---- The child ----
-
-fn say(line: &str) {
-    // Not `println!`, which the test harness keeps to itself.
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(format!("\n@{line}\n").as_bytes()).unwrap();
-    stdout.flush().unwrap();
-}
 
 /// What the child's nodes share.
 #[derive(Debug, Clone)]
@@ -135,18 +127,7 @@ fn child_process() {
     let var = |name| env::var(name).unwrap();
     let time = |name| Duration::from_millis(var(name).parse().unwrap());
     let effects = OpenOptions::new().create(true).append(true).open(var("STROMA_LEASE_EFFECTS")).unwrap();
-    let (release, released) = watch::channel(false);
-    let (send, commands) = channel::unbounded_channel();
-    // Ends with the parent, so that nothing is left behind in any case.
-    thread::spawn(move || {
-        for line in io::stdin().lock().lines() {
-            match line.unwrap().as_str() {
-                "on" => drop(release.send(true)),
-                command => send.send(command.to_owned()).unwrap(),
-            }
-        }
-        exit(0);
-    });
+    let Orders { released, commands } = orders();
     let role = Role { effects: Arc::new(effects), released };
     let (at, term, patience) = (var("STROMA_LEASE_AT"), time("STROMA_LEASE_TERM"), time("STROMA_LEASE_PATIENCE"));
     match kind {
@@ -206,78 +187,24 @@ impl Place {
     }
 
     fn process(&self, term: Duration, patience: Duration) -> Process {
-        let mut child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "child_process", "--nocapture", "--test-threads=1"])
-            .env("STROMA_LEASE_STORE", self.kind.name())
-            .env("STROMA_LEASE_AT", &self.at)
-            .env("STROMA_LEASE_EFFECTS", self.effects())
-            .env("STROMA_LEASE_TERM", term.as_millis().to_string())
-            .env("STROMA_LEASE_PATIENCE", patience.as_millis().to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (send, lines) = mpsc::channel();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        thread::spawn(move || {
-            for line in stdout.lines() {
-                if let Some(line) = line.unwrap().strip_prefix('@') {
-                    // The parent may have ended already.
-                    let _ = send.send(line.to_owned());
-                }
-            }
-        });
-        let stdin = child.stdin.take().unwrap();
-        let mut process = Process { child, stdin, lines, heard: Vec::new() };
-        assert_eq!(process.next(), "ready");
-        process
+        let mut command = child::command();
+        command.env("STROMA_LEASE_STORE", self.kind.name());
+        command.env("STROMA_LEASE_AT", &self.at);
+        command.env("STROMA_LEASE_EFFECTS", self.effects());
+        command.env("STROMA_LEASE_TERM", term.as_millis().to_string());
+        command.env("STROMA_LEASE_PATIENCE", patience.as_millis().to_string());
+        Process::start(command)
     }
-}
-
-struct Process {
-    child: Child,
-    stdin: ChildStdin,
-    lines: mpsc::Receiver<String>,
-    heard: Vec<String>,
 }
 
 impl Process {
-    fn tell(&mut self, command: &str) {
-        writeln!(self.stdin, "{command}").unwrap();
-    }
-
-    fn next(&mut self) -> String {
-        let line = self.lines.recv_timeout(HUNG).unwrap_or_else(|error| panic!("{error}: {:?}", self.heard));
-        self.heard.push(line.clone());
-        line
-    }
-
-    /// What it says to this.
-    fn ask(&mut self, run: &str) -> String {
-        self.tell(run);
-        self.next().strip_prefix(&format!("{run} ")).unwrap().to_owned()
+    /// What it says of this run when it is told to run it.
+    fn run(&mut self, run: &str) -> String {
+        self.ask(run).strip_prefix(&format!("{run} ")).unwrap().to_owned()
     }
 
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
-    }
-
-    fn quit(mut self) {
-        drop(self.stdin);
-        assert!(self.child.wait().unwrap().success());
-    }
-}
-
-/// A process that is left at the end of a test is one of a test that failed.
-struct Group(Vec<Process>);
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        for process in &mut self.0 {
-            // It ends one that is stopped, too.
-            let _ = process.child.kill();
-            let _ = process.child.wait();
-        }
     }
 }
 
@@ -293,10 +220,10 @@ fn until(said: &str) -> Option<Duration> {
 
 fn stopped_past_its_term_and_continued(kind: Kind) {
     let place = Place::new(kind);
-    let mut both = Group(vec![place.process(TERM, Duration::ZERO), place.process(TERM, Duration::ZERO)]);
-    let [first, second] = &mut both.0[..] else { panic!("two") };
+    let mut first = place.process(TERM, Duration::ZERO);
+    let mut second = place.process(TERM, Duration::ZERO);
     for run in ["taken", "kept"] {
-        assert_eq!(first.ask(run), "is slow");
+        assert_eq!(first.run(run), "is slow");
     }
     second.tell("on");
 
@@ -304,7 +231,7 @@ fn stopped_past_its_term_and_continued(kind: Kind) {
     let start = Instant::now();
     while start.elapsed() < TERM + TERM / 4 {
         pause();
-        let said = second.ask("taken");
+        let said = second.run("taken");
         assert!(until(&said).is_some_and(|until| until <= TERM), "{said}");
     }
     assert_eq!(place.count("taken"), BTreeMap::from([("first", 1), ("slow", 1), ("last", 0)]));
@@ -315,7 +242,7 @@ fn stopped_past_its_term_and_continued(kind: Kind) {
     let mut told = 0;
     let end = loop {
         pause();
-        let said = second.ask("taken");
+        let said = second.run("taken");
         let Some(until) = until(&said) else { break said };
         assert!(until <= TERM, "{said}");
         assert!(stopped.elapsed() < HUNG);
@@ -334,29 +261,29 @@ fn stopped_past_its_term_and_continued(kind: Kind) {
     assert_eq!(place.count("taken"), BTreeMap::from([("first", 1), ("slow", 2), ("last", 1)]));
     assert_eq!(place.count("kept"), BTreeMap::from([("first", 1), ("slow", 1), ("last", 1)]));
     // What the other one saved is what both have from now on.
-    for process in [first, second] {
+    for process in [&mut first, &mut second] {
         for run in ["taken", "kept"] {
-            assert_eq!(process.ask(run), "done 111 RESUMED 3");
+            assert_eq!(process.run(run), "done 111 RESUMED 3");
         }
     }
     assert_eq!(place.count("taken"), BTreeMap::from([("first", 1), ("slow", 2), ("last", 1)]));
-    both.0.drain(..).for_each(Process::quit);
+    [first, second].into_iter().for_each(Process::quit);
 }
 
 fn waited_for(kind: Kind) {
     let place = Place::new(kind);
-    let mut both = Group(vec![place.process(TERM, Duration::ZERO), place.process(TERM, HUNG)]);
-    let [first, second] = &mut both.0[..] else { panic!("two") };
-    assert_eq!(first.ask("r"), "is slow");
+    let mut first = place.process(TERM, Duration::ZERO);
+    let mut second = place.process(TERM, HUNG);
+    assert_eq!(first.run("r"), "is slow");
     first.signal(Signal::STOP);
     second.tell("on");
-    assert_eq!(second.ask("r"), "is slow");
+    assert_eq!(second.run("r"), "is slow");
     assert_eq!(second.next(), "r done 111 RESUMED 1");
     first.signal(Signal::CONT);
     first.tell("on");
     assert_eq!(first.next(), "r PARTIAL Fenced");
     assert_eq!(place.count("r"), BTreeMap::from([("first", 1), ("slow", 2), ("last", 1)]));
-    both.0.drain(..).for_each(Process::quit);
+    [first, second].into_iter().for_each(Process::quit);
 }
 
 #[test]
@@ -373,18 +300,17 @@ fn who_waits_has_the_run_of_a_stopped_process_once_its_term_is_over() {
 fn a_killed_process_gives_up_its_runs_at_once_whatever_its_term() {
     let place = Place::new(Kind::Redb);
     let hour = Duration::from_secs(3600);
-    let mut both = Group(vec![place.process(hour, Duration::ZERO), place.process(hour, Duration::ZERO)]);
-    let [first, second] = &mut both.0[..] else { panic!("two") };
-    assert_eq!(first.ask("r"), "is slow");
+    let mut first = place.process(hour, Duration::ZERO);
+    let mut second = place.process(hour, Duration::ZERO);
+    assert_eq!(first.run("r"), "is slow");
     second.tell("on");
-    let said = second.ask("r");
+    let said = second.run("r");
     assert!(until(&said).is_some_and(|until| until > hour - HUNG), "{said}");
-    first.signal(Signal::KILL);
-    first.child.wait().unwrap();
-    assert_eq!(second.ask("r"), "is slow");
+    first.kill();
+    assert_eq!(second.run("r"), "is slow");
     assert_eq!(second.next(), "r done 111 RESUMED 1");
     assert_eq!(place.count("r"), BTreeMap::from([("first", 1), ("slow", 2), ("last", 1)]));
-    both.0.remove(1).quit();
+    second.quit();
 }
 
 #[cfg(feature = "redis")]
@@ -410,20 +336,19 @@ fn a_killed_process_gives_up_its_runs_on_a_server_when_its_lease_ends_and_not_be
         return;
     }
     let place = Place::new(Kind::Redis);
-    let mut both = Group(vec![place.process(TERM, Duration::ZERO), place.process(TERM, Duration::ZERO)]);
-    let [first, second] = &mut both.0[..] else { panic!("two") };
-    assert_eq!(first.ask("r"), "is slow");
+    let mut first = place.process(TERM, Duration::ZERO);
+    let mut second = place.process(TERM, Duration::ZERO);
+    assert_eq!(first.run("r"), "is slow");
     second.tell("on");
-    let said = second.ask("r");
+    let said = second.run("r");
     assert!(until(&said).is_some_and(|until| until <= TERM), "{said}");
-    first.signal(Signal::KILL);
-    first.child.wait().unwrap();
+    first.kill();
     // The terms are counted by the server's clock.
     let server = place.server.as_ref().unwrap();
     let end: u64 = server.ask::<String>(&["HGET", "stroma:{r}", "@until"]).parse().unwrap();
     let killed = Instant::now();
     let said = loop {
-        let said = second.ask("r");
+        let said = second.run("r");
         let Some(until) = until(&said) else { break said };
         assert!(until <= TERM, "{said}");
         assert!(killed.elapsed() < HUNG);
@@ -433,5 +358,5 @@ fn a_killed_process_gives_up_its_runs_on_a_server_when_its_lease_ends_and_not_be
     assert!(seconds * 1_000 + micros / 1_000 >= end, "it was had {} ms too early", end - seconds * 1_000);
     assert_eq!([said, second.next()], ["is slow", "r done 111 RESUMED 1"]);
     assert_eq!(place.count("r"), BTreeMap::from([("first", 1), ("slow", 2), ("last", 1)]));
-    both.0.remove(1).quit();
+    second.quit();
 }

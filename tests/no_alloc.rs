@@ -1,40 +1,34 @@
 //! A run allocates nothing on the heap: neither a plain one nor one with retries, time-outs and checkpoints in memory.
 #![cfg(feature = "std")]
 
+#[path = "support/error.rs"]
+mod error;
+#[path = "support/polling.rs"]
+mod polling;
+
 use core::{
     cell::Cell,
-    future::{Future, poll_fn},
+    future::Future,
     pin::{Pin, pin},
     sync::atomic::{AtomicU64, Ordering},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use allocation_counter::measure;
+use error::Oops;
+use polling::{poll_once, yield_once};
 use stroma::{
-    Attempt, Backoff, Budget, Clock, Failed, Failure, FailureClass, Hooks, NodeCx, Now, PolicyMap, Price, Pricing,
-    RingTrace, RunId, RunStatus, Runner, Succeeded, Usage, Usd, ms, node, node_with, par, secs, store::MemoryStore,
+    Attempt, Backoff, Budget, Clock, Failed, Hooks, NodeCx, Now, PolicyMap, Price, Pricing, RingTrace, RunId,
+    RunStatus, Runner, Succeeded, Usage, Usd, ms, node, node_with, par, secs,
+    store::{MemoryStore, StoreErrorKind},
 };
-
-/// Lets go of the task once.
-async fn pause() {
-    let mut paused = false;
-    poll_fn(|task| {
-        if paused {
-            return Poll::Ready(());
-        }
-        paused = true;
-        task.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
 
 /// Polls to the end; whatever these futures wait for comes of itself.
 fn drive<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     loop {
-        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        if let Poll::Ready(output) = poll_once(future.as_mut()) {
             return output;
         }
     }
@@ -54,23 +48,8 @@ fn the_counter_counts() {
     assert_eq!((counted.count_total, counted.bytes_total), (1, 8));
 }
 
-#[derive(Debug, PartialEq)]
-struct Fail;
-
-impl core::fmt::Display for Fail {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str("not yet")
-    }
-}
-
-impl Failure for Fail {
-    fn class(&self) -> FailureClass {
-        FailureClass::Recoverable
-    }
-}
-
-async fn add(x: u64) -> Result<u64, Fail> {
-    pause().await;
+async fn add(x: u64) -> Result<u64, Oops> {
+    yield_once().await;
     Ok(x + 1)
 }
 
@@ -133,8 +112,8 @@ impl Future for Tick<'_> {
 #[derive(Default)]
 struct Flaky(Cell<[u32; 3]>);
 
-async fn flaky(x: u64, cx: NodeCx<'_, Flaky>) -> Result<u64, Fail> {
-    pause().await;
+async fn flaky(x: u64, cx: NodeCx<'_, Flaky>) -> Result<u64, Oops> {
+    yield_once().await;
     let at = ["b", "e", "h"].iter().position(|id| *id == cx.node()).unwrap();
     let Flaky(left) = cx.context();
     let mut failures = left.get();
@@ -143,7 +122,7 @@ async fn flaky(x: u64, cx: NodeCx<'_, Flaky>) -> Result<u64, Fail> {
     }
     failures[at] -= 1;
     left.set(failures);
-    Err(Fail)
+    Err(Oops::Busy)
 }
 
 /// A time-out that is armed and not reached, retries of a node, of a chain, and from the start, branches, and a deadline.
@@ -175,7 +154,7 @@ macro_rules! each_kind_of_run {
         let flaky = &runner.context().0;
         let mut number = 0;
         allocates_nothing(|| {
-            let ended = |ended: Result<stroma::Completed<u64, ()>, stroma::Halted<Fail, ()>>, status| {
+            let ended = |ended: Result<stroma::Completed<u64, ()>, stroma::Halted<Oops, ()>>, status| {
                 let done = ended.unwrap();
                 assert_eq!((done.output, done.report.status), (12, status));
                 assert_eq!(flaky.get(), [0; 3]);
@@ -188,7 +167,7 @@ macro_rules! each_kind_of_run {
             {
                 let mut run = pin!(runner.run_as(id, 1));
                 while flaky.get() != [0, 1, 2] {
-                    assert!(run.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+                    assert!(poll_once(run.as_mut()).is_pending());
                 }
             }
             ended(drive(runner.resume(id)), RunStatus::Resumed);
@@ -248,7 +227,8 @@ fn a_run_that_halts() {
         assert_eq!((halted.node, halted.attempt, halted.report.status), (Some("b"), 4, RunStatus::Partial));
         let halted = drive(runner.run_as(RunId::from_u128(1), 2)).unwrap_err();
         assert_eq!(halted.cause, stroma::Cause::OtherInput);
-        assert!(drive(runner.resume(RunId::from_u128(2))).is_err());
+        let halted = drive(runner.resume(RunId::from_u128(2))).unwrap_err();
+        assert!(matches!(halted.cause, stroma::Cause::Store(error) if error.kind() == StoreErrorKind::UnknownRun));
     });
 }
 
@@ -256,8 +236,8 @@ fn a_run_that_halts() {
 fn a_ring_records_events_failures_and_values_without_a_heap() {
     let calls = AtomicU64::new(0);
     let flaky = async |x: u64| {
-        pause().await;
-        if calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) { Err(Fail) } else { Ok(x) }
+        yield_once().await;
+        if calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) { Err(Oops::Busy) } else { Ok(x) }
     };
     let flaky = node("flaky", flaky).retry(PolicyMap::never().recoverable(1, Backoff::none()));
     let runner = Runner::new(node("add", add).then(flaky).then(node("last", add)))
@@ -273,14 +253,14 @@ fn a_ring_records_events_failures_and_values_without_a_heap() {
     });
 }
 
-async fn spend(x: u64, cx: NodeCx<'_, Flaky>) -> Result<u64, Fail> {
+async fn spend(x: u64, cx: NodeCx<'_, Flaky>) -> Result<u64, Oops> {
     let model = cx.model("big");
     let most = Usage::of(model).input(30).output(10);
-    let reserved = cx.reserve(most).map_err(|_| Fail)?;
-    pause().await;
-    reserved.settle(Usage::of(model).input(x)).map_err(|_| Fail)?;
-    cx.record(Usage::cost(Usd::picodollars(1))).map_err(|_| Fail)?;
-    let ahead = cx.reserve_ahead(most).await.map_err(|_| Fail)?;
+    let reserved = cx.reserve(most).map_err(|_| Oops::Busy)?;
+    yield_once().await;
+    reserved.settle(Usage::of(model).input(x)).map_err(|_| Oops::Busy)?;
+    cx.record(Usage::cost(Usd::picodollars(1))).map_err(|_| Oops::Busy)?;
+    let ahead = cx.reserve_ahead(most).await.map_err(|_| Oops::Busy)?;
     drop(ahead);
     flaky(x, cx).await
 }
@@ -316,9 +296,8 @@ fn a_run_that_spends() {
             let (mut one, mut two) = (pin!(runner.run(1)), pin!(runner.run(1)));
             let mut run = pin!(runner.run_as(id, 1));
             for _ in 0..3 {
-                let mut task = Context::from_waker(Waker::noop());
-                assert!(run.as_mut().poll(&mut task).is_pending());
-                assert!(one.as_mut().poll(&mut task).is_pending() && two.as_mut().poll(&mut task).is_pending());
+                assert!(poll_once(run.as_mut()).is_pending());
+                assert!(poll_once(one.as_mut()).is_pending() && poll_once(two.as_mut()).is_pending());
             }
         }
         assert_eq!(drive(runner.resume(id)).unwrap().output, 7);
@@ -355,8 +334,8 @@ fn a_run_with_everything_on_and_observed() {
     let [first, second, third] = &counts;
     let calls = AtomicU64::new(0);
     let flaky = async |x: u64| {
-        pause().await;
-        if calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) { Err(Fail) } else { Ok(x) }
+        yield_once().await;
+        if calls.fetch_add(1, Ordering::Relaxed).is_multiple_of(2) { Err(Oops::Busy) } else { Ok(x) }
     };
     let runner = Runner::new(
         node("add", add)

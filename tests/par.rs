@@ -20,7 +20,12 @@ use stroma::{
     Backoff, Cause, FailureClass, PolicyMap, RunId, RunStatus, Runner, TokioClock, ms, node, par, secs,
     store::StoreErrorKind,
 };
-use support::{Act, Guard, Log, Oops, Scripted, Spy, poll_once, poll_until_idle};
+use support::{
+    error::Oops,
+    polling::{now_or_panic, poll_once, poll_until_idle},
+    scripted::{Act, Guard, Log, Scripted},
+    spy::Spy,
+};
 use tokio::time::Instant;
 
 const NEVER: PolicyMap = PolicyMap::never();
@@ -68,7 +73,7 @@ fn branches_need_no_runtime_of_their_own() {
     let log = Log::new();
     let pipeline = par(node("a", Scripted::fine(&log, "a").f()), node("b", Scripted::fine(&log, "b").f()));
     let runner = Runner::new(pipeline).build().unwrap();
-    assert_eq!(support::now_or_panic(runner.run(0)), Ok((1, 1)));
+    assert_eq!(now_or_panic(runner.run(0)), Ok((1, 1)));
 }
 
 #[derive(Debug, Serialize, Deserialize, postcard_schema::Schema)]

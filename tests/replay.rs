@@ -1,56 +1,28 @@
 //! A recorded run once more: nothing but the live nodes is called, and where it diverges is said.
 #![cfg(all(feature = "tokio", feature = "json"))]
 
+#[path = "support/calls.rs"]
+mod calls;
+#[path = "support/error.rs"]
+mod error;
+
 use std::{
-    collections::BTreeMap,
     error::Error as _,
     pin::Pin,
     sync::{Arc, Mutex},
     task::{Context, Poll, ready},
 };
 
+use calls::Calls;
+use error::AppError;
 use postcard_schema::Schema;
 use serde::{Deserialize, Serialize};
 use stroma::{
-    Backoff, Cause, Env, Exec, Failure, FailureClass, ListTrace, Node, Outcome, Pipeline, Place, PolicyMap,
-    ReplayError, Runner, Trace, Value, ms, node, node_with, par,
+    Backoff, Cause, Env, Exec, ListTrace, Node, Outcome, Pipeline, Place, PolicyMap, ReplayError, Runner, Trace, Value,
+    ms, node, node_with, par,
     parts::{Cx, Local, Piece, StopOf, Walk},
     store::ReplayFault,
 };
-
-#[derive(Debug, Clone, PartialEq)]
-struct AppError(&'static str);
-
-impl std::fmt::Display for AppError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl std::error::Error for AppError {}
-
-impl Failure for AppError {
-    fn class(&self) -> FailureClass {
-        FailureClass::Recoverable
-    }
-}
-
-/// How often each node was called.
-#[derive(Debug, Clone, Default)]
-struct Calls(Arc<Mutex<BTreeMap<&'static str, u32>>>);
-
-impl Calls {
-    fn count(&self, node: &'static str) -> u32 {
-        let mut calls = self.0.lock().unwrap();
-        let count = calls.entry(node).or_default();
-        *count += 1;
-        *count
-    }
-
-    fn take(&self) -> Vec<(&'static str, u32)> {
-        std::mem::take(&mut *self.0.lock().unwrap()).into_iter().collect()
-    }
-}
 
 type Answer<T> = std::future::Ready<Result<T, AppError>>;
 
@@ -63,7 +35,7 @@ fn counted<In, Out, F: Fn(In) -> Out>(
 ) -> impl Fn(In) -> Answer<Out> + use<In, Out, F> {
     let calls = calls.clone();
     move |input| {
-        let failed = calls.count(node) <= failures;
+        let failed = calls.add(node) <= failures;
         std::future::ready(if failed { Err(AppError("busy")) } else { Ok(f(input)) })
     }
 }
@@ -240,7 +212,7 @@ async fn what_a_retry_around_a_chain_threw_away_is_not_an_answer() {
     let calls = Calls::default();
     // Each time `first` yields another number; the third one is gone on with.
     let numbers = calls.clone();
-    let first = move |x: u32| std::future::ready(Ok(x + numbers.count("first")));
+    let first = move |x: u32| std::future::ready(Ok(x + numbers.add("first")));
     let chain = node("first", first)
         .then(node("second", counted(&calls, "second", 2, |x: u32| x * 10)).retry(PolicyMap::never()));
     let runner = traced!(chain.retry(PolicyMap::never().recoverable(5, Backoff::none())).from_start());
@@ -356,7 +328,7 @@ async fn live_nodes_have_the_runners_context_retries_and_a_new_run_id() {
         node("first", counted(&calls, "first", 0, |x: u32| x)).then(
             node_with("live", move |x: u32, cx: stroma::NodeCx<'_, u32>| {
                 seen.lock().unwrap().push((cx.run_id(), cx.attempt()));
-                let failed = calls.count("live") % 2 == 1;
+                let failed = calls.add("live") % 2 == 1;
                 std::future::ready(if failed { Err(AppError("busy")) } else { Ok(x + *cx.context()) })
             })
             .retry(PolicyMap::never().recoverable(1, Backoff::none())),

@@ -17,7 +17,13 @@ use stroma::{
     Backoff, Cause, FailedAttempt, FailureClass, ManualClock, NodeCx, Now, Outcome, PolicyMap, RunId, RunStatus,
     Runner, ms, node, node_with, par, secs,
 };
-use support::{Act, CountingClock, Log, Oops, Scripted, Spy, poll_until_idle};
+use support::{
+    clock::CountingClock,
+    error::Oops,
+    polling::{now_or_panic, poll_once, poll_until_idle},
+    scripted::{Act, Log, Scripted},
+    spy::Spy,
+};
 use tokio::time::Instant;
 
 const NONE: PolicyMap = PolicyMap::never();
@@ -196,11 +202,11 @@ async fn a_wait_of_nothing_lets_go_once_and_does_not_touch_the_timer() {
         let runner = Runner::new(node("a", a.f()).retry(again(2))).with_clock(clock.clone()).build().unwrap();
         let mut running = pin!(runner.run_as(id("r"), 0));
         // Two retries let go of the task twice, and want to be polled again at once.
-        assert!(support::poll_once(running.as_mut()).is_pending());
+        assert!(poll_once(running.as_mut()).is_pending());
         assert_eq!(a.calls(), 1);
-        assert!(support::poll_once(running.as_mut()).is_pending());
+        assert!(poll_once(running.as_mut()).is_pending());
         assert_eq!(a.calls(), 2);
-        assert!(support::poll_once(running.as_mut()).is_ready());
+        assert!(poll_once(running.as_mut()).is_ready());
         assert_eq!((a.calls(), clock.sleeps()), (3, vec![]));
     }
 }
@@ -222,7 +228,7 @@ fn a_node_that_fails_at_once_for_ever_is_ended_by_a_time_out_or_deadline_around_
     let chain = node("first", Scripted::fine(&log, "first").f())
         .then(node("a", failing(clock.clone(), calls.clone())).retry(for_ever));
     let runner = Runner::new(chain.timeout(ms(50))).with_clock(clock.clone()).build().unwrap();
-    let halted = support::now_or_panic(runner.run_as(id("r"), 0)).unwrap_err();
+    let halted = now_or_panic(runner.run_as(id("r"), 0)).unwrap_err();
     assert_eq!(halted.cause, Cause::TimedOut { limit: ms(50) });
     // Armed when the first attempt let go, one millisecond in.
     assert_eq!((clock.now(), calls.load(Ordering::SeqCst)), (ms(51), 51));
@@ -230,14 +236,14 @@ fn a_node_that_fails_at_once_for_ever_is_ended_by_a_time_out_or_deadline_around_
     let (clock, calls) = (ManualClock::new(), Arc::<AtomicU32>::default());
     let chain = node("a", failing(clock.clone(), calls.clone())).retry(for_ever).deadline(ms(50));
     let runner = Runner::new(chain).with_clock(clock.clone()).build().unwrap();
-    let halted = support::now_or_panic(runner.run_as(id("r"), 0)).unwrap_err();
+    let halted = now_or_panic(runner.run_as(id("r"), 0)).unwrap_err();
     assert_eq!((halted.cause, clock.now()), (Cause::Deadline { limit: ms(50) }, ms(50)));
 
     // The same by a retry around the chain.
     let (clock, calls) = (ManualClock::new(), Arc::<AtomicU32>::default());
     let chain = node("first", Scripted::fine(&log, "first").f()).then(node("a", failing(clock.clone(), calls)));
     let runner = Runner::new(chain.retry(for_ever).timeout(ms(50))).with_clock(clock.clone()).build().unwrap();
-    let halted = support::now_or_panic(runner.run_as(id("r"), 0)).unwrap_err();
+    let halted = now_or_panic(runner.run_as(id("r"), 0)).unwrap_err();
     assert_eq!(halted.cause, Cause::TimedOut { limit: ms(50) });
 }
 

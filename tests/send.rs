@@ -16,13 +16,13 @@ use std::{
 };
 
 use stroma::{
-    AnyRunner, BuildError, Completed, Exec, Halted, NodeCx, PolicyMap, Quick, Reporting, RunId, RunStatus, Runner,
-    Sealed, SendExec, Trace, ms, node, node_with, par,
+    AnyRunner, BuildError, Cause, Completed, Exec, Halted, NodeCx, PolicyMap, Quick, Reporting, RunId, RunStatus,
+    Runner, Sealed, SendExec, Trace, ms, node, node_with, par,
     parts::Caps,
     secs,
-    store::{HeapStore, MemoryStore},
+    store::{HeapStore, MemoryStore, StoreErrorKind},
 };
-use support::{Oops, now_or_panic};
+use support::{error::Oops, polling::now_or_panic};
 use tokio::task::{JoinHandle, LocalSet};
 
 async fn add(x: u32) -> Result<u32, Oops> {
@@ -239,7 +239,8 @@ async fn a_struct_holds_any_runner_and_spawns_its_runs() {
     assert_eq!(pool.runner.run(5).await.unwrap().output, 1);
     let id = RunId::from_u128(7);
     assert_eq!(pool.twice(id, 77).await, (RunStatus::Completed, RunStatus::Resumed, 2));
-    assert!(pool.runner.resume(RunId::from_u128(8)).await.is_err());
+    let halted = pool.runner.resume(RunId::from_u128(8)).await.unwrap_err();
+    assert!(matches!(halted.cause, Cause::Store(error) if error.kind() == StoreErrorKind::UnknownRun));
 }
 
 /// The trait again, for a runner whose type is to be forgotten at run time.

@@ -16,7 +16,13 @@ use stroma::{
     Backoff, Cause, FailureClass, ManualClock, Outcome, PolicyMap, RunId, RunStatus, Runner, TokioClock, ms, node, par,
     secs,
 };
-use support::{Act, CountingClock, Log, Oops, Scripted, Spy, now_or_panic, poll_once, poll_until_idle};
+use support::{
+    clock::CountingClock,
+    error::Oops,
+    polling::{now_or_panic, poll_once, poll_until_idle},
+    scripted::{Act, Log, Scripted},
+    spy::Spy,
+};
 use tokio::time::Instant;
 
 const NEVER: PolicyMap = PolicyMap::never();

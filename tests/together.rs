@@ -1,6 +1,8 @@
 //! Corners between budgets, contracts, observers and replay: what one part does while another is in the middle of something.
 #![cfg(all(feature = "tokio", feature = "json"))]
 
+mod support;
+
 use std::{
     future::pending,
     sync::{
@@ -14,27 +16,7 @@ use stroma::{
     NoContext, NoTrace, NodeCx, Outcome, PolicyMap, RunId, RunStatus, Runner, TokioClock, Usage, Usd, node, node_with,
     par, secs, store::HeapStore,
 };
-
-#[derive(Debug, Clone, PartialEq)]
-enum Er {
-    Busy,
-    Bad,
-}
-
-impl std::fmt::Display for Er {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{self:?}")
-    }
-}
-
-impl Failure for Er {
-    fn class(&self) -> FailureClass {
-        match self {
-            Self::Busy => FailureClass::Recoverable,
-            Self::Bad => FailureClass::Terminal,
-        }
-    }
-}
+use support::{error::Oops, slow::Slow};
 
 fn again() -> PolicyMap {
     PolicyMap::never().recoverable(2, Backoff::none())
@@ -47,7 +29,7 @@ const fn tokens(most: u64) -> Budget {
 #[test]
 fn a_check_around_a_part_does_not_hide_its_budget_from_the_build() {
     let part = |budget| {
-        let first = node("first", async |x: u32| Ok::<_, Er>(x)).then(node("second", async |x: u32| Ok(x)));
+        let first = node("first", async |x: u32| Ok::<_, Oops>(x)).then(node("second", async |x: u32| Ok(x)));
         first.budget(budget).then(node("third", async |x: u32| Ok(x)))
     };
     let empty = Runner::quick(part(tokens(0)).require(|x: &u32| *x > 0)).build();
@@ -65,14 +47,14 @@ async fn the_limit_that_is_told_is_that_of_the_node_that_is_told() {
     let a = node_with("a", async |x: u32, cx: NodeCx<'_, NoContext>| {
         if calls.fetch_add(1, SeqCst) == 0 {
             tokio::task::yield_now().await;
-            return Err(Er::Busy);
+            return Err(Oops::Busy);
         }
         let _ = cx.record(Usage::tokens(100));
         Ok(x)
     });
     let b = node_with("b", async |x: u32, cx: NodeCx<'_, NoContext>| {
         let _ = cx.record(Usage::tokens(10));
-        Ok::<_, Er>(x)
+        Ok::<_, Oops>(x)
     });
     // Without a store `b` begins again with `a`, and its own limit is used up then.
     let pipeline = par(a, b.budget(tokens(10))).retry(again());
@@ -90,11 +72,11 @@ async fn what_an_attempt_was_refused_that_was_cut_short_is_not_told_of_another()
             let _ = cx.reserve(Usage::tokens(1_000));
             pending::<()>().await;
         }
-        cx.reserve(Usage::tokens(500)).map(|_| x).map_err(|_| Er::Bad)
+        cx.reserve(Usage::tokens(500)).map(|_| x).map_err(|_| Oops::Bad)
     });
     let b = node("b", async |x: u32| {
         tokio::task::yield_now().await;
-        if calls.load(SeqCst) < 2 { Err(Er::Busy) } else { Ok(x) }
+        if calls.load(SeqCst) < 2 { Err(Oops::Busy) } else { Ok(x) }
     });
     let runner = Runner::new(par(a, b).retry(again())).with_clock(TokioClock).with_budget(tokens(100)).build().unwrap();
     let halted = runner.run(1).await.unwrap_err();
@@ -104,7 +86,7 @@ async fn what_an_attempt_was_refused_that_was_cut_short_is_not_told_of_another()
 
 #[tokio::test]
 async fn a_node_that_the_run_halts_at_failed_in_the_trace() {
-    let a = node("a", async |_: u32| Err::<u32, _>(Er::Busy));
+    let a = node("a", async |_: u32| Err::<u32, _>(Oops::Busy));
     let b = node("b", async |x: u32| Ok(x)).require(|x: &u32| *x > 9);
     let runner = Runner::new(par(a, b)).with_trace(ListTrace::new()).with_clock(TokioClock).build().unwrap();
     let halted = runner.run(1).await.unwrap_err();
@@ -121,10 +103,10 @@ async fn a_runner_without_an_account_keeps_the_ledger_of_the_run_that_it_goes_on
     let pipeline = || {
         let a = node_with("a", async |x: u32, cx: NodeCx<'_, NoContext>| {
             let _ = cx.record(Usage::tokens(7));
-            Ok::<_, Er>(x)
+            Ok::<_, Oops>(x)
         });
         let b = node("b", async |x: u32| Ok(x + 1));
-        let c = node("c", async |x: u32| if ok.load(SeqCst) { Ok(x + 1) } else { Err(Er::Bad) });
+        let c = node("c", async |x: u32| if ok.load(SeqCst) { Ok(x + 1) } else { Err(Oops::Bad) });
         a.then(b).then(c)
     };
     let metered = Runner::new(pipeline()).with_store(Arc::clone(&store)).with_budget(tokens(100)).build().unwrap();
@@ -220,9 +202,9 @@ fn odd_amounts_are_read_exactly_or_refused() {
 async fn a_trace_of_cut_short_and_refused_attempts_is_read_again() {
     let a = node("a", async |x: u32| {
         pending::<()>().await;
-        Ok::<_, Er>(x)
+        Ok::<_, Oops>(x)
     });
-    let b = node("b", async |_: u32| Err::<u32, _>(Er::Bad));
+    let b = node("b", async |_: u32| Err::<u32, _>(Oops::Bad));
     let runner = Runner::quick(par(a, b)).with_trace(ListTrace::new().with_values()).build().unwrap();
     let trace = runner.run(1).await.unwrap_err().trace;
     assert!(trace.iter().any(|event| event.outcome == Outcome::CutShort));
@@ -230,74 +212,6 @@ async fn a_trace_of_cut_short_and_refused_attempts_is_read_again() {
     let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
     let hostile = trace.to_json().unwrap().replace("\"input\":1", &format!("\"input\":{deep}"));
     assert!(hostile.len() > 400_000 && stroma::Trace::from_json(&hostile).is_err());
-}
-
-/// A store whose writes of outputs report after so many milliseconds.
-mod slow {
-    use std::pin::Pin;
-
-    use stroma::{RunId, Slot, ms, store::*};
-
-    pub(crate) struct Slow(pub(crate) HeapStore, pub(crate) u64);
-    pub(crate) struct S<'a>(HeapSession<'a>, u64);
-    type Fut<T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send>>;
-    impl Store for Slow {
-        type Session<'a> = S<'a>;
-        type Opening<'a> = std::future::Ready<Result<S<'a>, StoreError>>;
-        type Forgetting<'a> = std::future::Ready<Result<bool, StoreError>>;
-        fn open<'a>(&'a self, r: &RunId, a: Access) -> Begun<Result<S<'a>, StoreError>, Self::Opening<'a>> {
-            match self.0.open(r, a) {
-                Begun::Done(r) => Begun::Done(r.map(|session| S(session, self.1))),
-                _ => unreachable!(),
-            }
-        }
-        fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>> {
-            match self.0.forget(run) {
-                Begun::Done(r) => Begun::Done(r),
-                Begun::Pending(never) => never.absurd(),
-            }
-        }
-    }
-    impl Session for S<'_> {
-        type Writing = Fut<()>;
-        type Reading = Fut<Vec<u8>>;
-        type Bytes = Vec<u8>;
-        fn is_new(&self) -> bool {
-            self.0.is_new()
-        }
-        fn holds(&self, s: Slot<'_>) -> bool {
-            self.0.holds(s)
-        }
-        fn each_slot(&self, v: impl FnMut(Slot<'_>)) {
-            self.0.each_slot(v)
-        }
-        fn put(&mut self, s: Slot<'static>, v: impl Encode, l: &[u8]) -> Begun<Result<(), StoreError>, Fut<()>> {
-            let Begun::Done(r) = self.0.put(s, v, l) else { unreachable!() };
-            if s.node.is_empty() || self.1 == 0 {
-                return Begun::Done(r);
-            }
-            let long = ms(self.1);
-            Begun::Pending(Box::pin(async move {
-                tokio::time::sleep(long).await;
-                r
-            }))
-        }
-        fn load<R>(&mut self, s: Slot<'_>, f: impl FnOnce(&[u8]) -> R) -> Begun<Result<R, StoreError>, Fut<Vec<u8>>> {
-            let Begun::Done(r) = self.0.load(s, f) else { unreachable!() };
-            Begun::Done(r)
-        }
-        fn put_ledger(&mut self, l: &[u8]) -> Begun<Result<(), StoreError>, Fut<()>> {
-            let Begun::Done(r) = self.0.put_ledger(l) else { unreachable!() };
-            Begun::Done(r)
-        }
-        fn ledger(&self) -> &[u8] {
-            self.0.ledger()
-        }
-        fn discard(&mut self, d: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, Fut<()>> {
-            let Begun::Done(r) = self.0.discard(d) else { unreachable!() };
-            Begun::Done(r)
-        }
-    }
 }
 
 mod told {
@@ -335,14 +249,14 @@ mod told {
     /// What each node does, call by call.
     type Script = Arc<Mutex<BTreeMap<&'static str, Vec<Vec<Act>>>>>;
 
-    async fn act(x: u32, cx: NodeCx<'_, Script>) -> Result<u32, Er> {
+    async fn act(x: u32, cx: NodeCx<'_, Script>) -> Result<u32, Oops> {
         let acts = cx.context().lock().unwrap().get_mut(cx.node()).and_then(Vec::pop).unwrap_or_default();
         let mut held = Vec::new();
         for act in acts {
             match act {
                 Act::Yield => tokio::task::yield_now().await,
-                Act::Busy => return Err(Er::Busy),
-                Act::Bad => return Err(Er::Bad),
+                Act::Busy => return Err(Oops::Busy),
+                Act::Bad => return Err(Oops::Bad),
                 Act::Hang => pending().await,
                 Act::Reserve(tokens) => held.extend(cx.reserve(Usage::tokens(tokens))),
                 Act::Record(tokens) => drop(cx.record(Usage::tokens(tokens))),
@@ -421,7 +335,7 @@ mod told {
                         .with_context(Arc::clone(&script))
                         .with_policies(again())
                         .with_budget(tokens(limit))
-                        .with_store(slow::Slow(HeapStore::new(), slow))
+                        .with_store(Slow::new(stroma::ms(slow)))
                         .with_trace(ListTrace::new())
                         .with_hooks(tally.clone())
                         .build()
@@ -470,7 +384,7 @@ async fn a_trace_is_read_where_another_crate_has_numbers_of_any_precision() {
     fn number(digits: &str) -> String {
         format!(r#"{{"$serde_json::private::Number":"{digits}"}}"#)
     }
-    let a = node("a", async |x: i64| Ok::<_, Er>(x as f64 / 4.0));
+    let a = node("a", async |x: i64| Ok::<_, Oops>(x as f64 / 4.0));
     let runner = Runner::quick(a).with_trace(ListTrace::new().with_values()).build().unwrap();
     let trace = runner.run(-5).await.unwrap().trace;
     let plain = trace.to_json().unwrap();

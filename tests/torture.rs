@@ -2,11 +2,14 @@
 //! which has to be caught, with the shortest schedule that shows it.
 #![cfg(feature = "testing")]
 
+#[path = "support/error.rs"]
+mod error;
 #[path = "support/flawed.rs"]
 mod flawed;
 
-use std::{cell::Cell, fmt, time::Duration};
+use std::{cell::Cell, time::Duration};
 
+use error::Oops;
 use flawed::{Flaw, Flawed};
 use stroma::{
     Price, Pricing,
@@ -14,22 +17,6 @@ use stroma::{
     store::{HeapStore, MemoryStore, Store},
     testing::{Broken, End, Life, Promise, Schedule, Subject, Suite, Survived, Torture},
 };
-
-/// Every kind of failure is one that is tried again.
-#[derive(Debug)]
-struct Oops;
-
-impl fmt::Display for Oops {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the line is busy")
-    }
-}
-
-impl Failure for Oops {
-    fn class(&self) -> FailureClass {
-        FailureClass::Recoverable
-    }
-}
 
 async fn double(x: u64) -> Result<u64, Oops> {
     Ok(x * 2)
@@ -47,22 +34,22 @@ async fn slow(x: u64) -> Result<u64, Oops> {
 
 /// Fails at its first attempt in each life.
 async fn flaky(x: u64, cx: NodeCx<'_, NoContext>) -> Result<u64, Oops> {
-    if cx.attempt() == 1 { Err(Oops) } else { Ok(x + 7) }
+    if cx.attempt() == 1 { Err(Oops::Busy) } else { Ok(x + 7) }
 }
 
 /// Uses what costs something.
 async fn ask(x: u64, cx: NodeCx<'_, NoContext>) -> Result<u64, Oops> {
-    let reserved = cx.reserve(Usage::of("m").input(10).output(20)).map_err(|_| Oops)?;
+    let reserved = cx.reserve(Usage::of("m").input(10).output(20)).map_err(|_| Oops::Busy)?;
     tokio::time::sleep(ms(100)).await;
-    reserved.settle(Usage::of("m").input(10).output(5)).map_err(|_| Oops)?;
+    reserved.settle(Usage::of("m").input(10).output(5)).map_err(|_| Oops::Busy)?;
     Ok(x + 5)
 }
 
 /// Has what it uses stored before it uses it.
 async fn ask_ahead(x: u64, cx: NodeCx<'_, NoContext>) -> Result<u64, Oops> {
-    let reserved = cx.reserve_ahead(Usage::of("m").input(7).output(7)).await.map_err(|_| Oops)?;
+    let reserved = cx.reserve_ahead(Usage::of("m").input(7).output(7)).await.map_err(|_| Oops::Busy)?;
     tokio::task::yield_now().await;
-    reserved.settle(Usage::of("m").input(7).output(3)).map_err(|_| Oops)?;
+    reserved.settle(Usage::of("m").input(7).output(3)).map_err(|_| Oops::Busy)?;
     Ok(x + 1)
 }
 
@@ -98,7 +85,8 @@ async fn parts<S: Store>(life: Life<S>) -> End {
     let first = Cell::new(true);
     let part = node("double", double)
         .then(
-            node("once", async |x: u64| if first.replace(false) { Err(Oops) } else { Ok(x) }).retry(PolicyMap::never()),
+            node("once", async |x: u64| if first.replace(false) { Err(Oops::Busy) } else { Ok(x) })
+                .retry(PolicyMap::never()),
         )
         .retry(again)
         .from_start()
@@ -357,7 +345,7 @@ fn a_pipeline_that_tries_again_by_itself_is_caught() {
                 0 => Ok(x),
                 left => {
                     failures.set(left - 1);
-                    Err(Oops)
+                    Err(Oops::Busy)
                 }
             })
             .retry(PolicyMap::default().recoverable(1, Backoff::constant(ms(10)))),
@@ -397,8 +385,8 @@ fn a_run_that_is_stuck_is_caught() {
 
 #[test]
 fn a_run_that_halts_for_another_reason_than_the_fault_is_caught() {
-    let lead = async |life| around(life, async |number, x| if number == 1 { Ok(x) } else { Err(Oops) }).await;
-    caught(&Torture::on(HeapStore::new), lead, Promise::Halts, "op 1 die-before", "at odd, attempt 1: Error(Oops)");
+    let lead = async |life| around(life, async |number, x| if number == 1 { Ok(x) } else { Err(Oops::Busy) }).await;
+    caught(&Torture::on(HeapStore::new), lead, Promise::Halts, "op 1 die-before", "at odd, attempt 1: Error(Busy)");
 }
 
 #[test]
@@ -426,8 +414,8 @@ fn whoever_deletes_what_is_damaged_is_caught() {
 
 #[test]
 fn a_run_that_ends_without_its_output_is_no_run_to_compare_with() {
-    let lead = async |life| around(life, async |_, _| Err(Oops)).await;
-    caught(&Torture::on(HeapStore::new), lead, Promise::Completes, "undisturbed", "at odd, attempt 1: Error(Oops)");
+    let lead = async |life| around(life, async |_, _| Err(Oops::Busy)).await;
+    caught(&Torture::on(HeapStore::new), lead, Promise::Completes, "undisturbed", "at odd, attempt 1: Error(Busy)");
 }
 
 #[test]

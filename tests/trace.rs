@@ -1,6 +1,9 @@
 //! The trace: what it records, its JSON, and in what two of them differ.
 #![cfg(all(feature = "tokio", feature = "json"))]
 
+#[path = "support/error.rs"]
+mod error;
+
 use std::{
     collections::BTreeMap,
     sync::{
@@ -10,28 +13,14 @@ use std::{
     time::Duration,
 };
 
+use error::AppError;
 use postcard_schema::Schema;
 use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use stroma::{
-    Attempt, Backoff, Difference, Failure, FailureClass, Field, ListTrace, ManualClock, NotKept, Outcome, PolicyMap,
+    Attempt, Backoff, Difference, FailureClass, Field, ListTrace, ManualClock, NotKept, Outcome, PolicyMap,
     RingOutcome, RingTrace, RunId, Runner, Trace, TraceError, Value, ms, node, par,
 };
-
-#[derive(Debug, Clone, PartialEq)]
-struct AppError(&'static str);
-
-impl std::fmt::Display for AppError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.0)
-    }
-}
-
-impl Failure for AppError {
-    fn class(&self) -> FailureClass {
-        FailureClass::Recoverable
-    }
-}
 
 /// A state that plain JSON has no form for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -216,10 +205,10 @@ async fn ids_times_and_the_order_of_branches_are_no_difference() {
     assert_ne!(one.run_id(), two.run_id());
     assert_ne!(one.events()[0].node, two.events()[0].node);
     assert_eq!(one.diff(&two), []);
-    let other = branches(10, 20, "never").await;
+    let other = branches(10, 20, "not yet").await;
     let found = one.diff(&other);
     let lines: Vec<_> = found.iter().map(ToString::to_string).collect();
-    assert_eq!(lines, ["`last`, attempt 1, message: no | never"]);
+    assert_eq!(lines, ["`last`, attempt 1, message: no | not yet"]);
     assert_eq!(found[0].field, Field::Message);
 }
 

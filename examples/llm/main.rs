@@ -19,6 +19,7 @@ mod client;
 mod pipeline;
 mod progress;
 mod render;
+mod rules;
 #[allow(dead_code, reason = "the tests ask the server what it saw")]
 mod server;
 mod text;

@@ -22,7 +22,11 @@ use stroma::{
     testing::round_trip,
 };
 
-use super::{Pieces, done, is_one_line, now, within};
+use super::{
+    Pieces, done, is_one_line, now,
+    slots::{Key, encoded, key, slot},
+    within,
+};
 
 /// One byte that says what the others are: in its upper two bits whether they are a payload, a whole checkpoint or a run, in the
 /// lower ones of which type.
@@ -163,17 +167,13 @@ struct Planted(Mutex<Kept>);
 
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Kept {
-    slots: BTreeMap<(String, u32, SlotKind), Vec<u8>>,
+    slots: BTreeMap<Key, Vec<u8>>,
     ledger: Vec<u8>,
 }
 
 struct PlantedSession<'a> {
     store: &'a Planted,
     ledger: Vec<u8>,
-}
-
-fn key(slot: Slot<'_>) -> (String, u32, SlotKind) {
-    (slot.node.to_owned(), slot.instance, slot.kind)
 }
 
 impl Store for Planted {
@@ -211,10 +211,8 @@ impl Session for PlantedSession<'_> {
         self.store.0.lock().unwrap().slots.contains_key(&key(slot))
     }
 
-    fn each_slot(&self, mut visit: impl FnMut(Slot<'_>)) {
-        for (node, instance, kind) in self.store.0.lock().unwrap().slots.keys() {
-            visit(Slot { node, index: 0, instance: *instance, kind: *kind });
-        }
+    fn each_slot(&self, visit: impl FnMut(Slot<'_>)) {
+        self.store.0.lock().unwrap().slots.keys().map(slot).for_each(visit);
     }
 
     fn put(
@@ -223,10 +221,7 @@ impl Session for PlantedSession<'_> {
         value: impl Encode,
         ledger: &[u8],
     ) -> Begun<Result<(), StoreError>, Self::Writing> {
-        let mut bytes = vec![0; value.encoded_len().unwrap()];
-        let len = value.encode(&mut bytes).unwrap();
-        assert_eq!(len, bytes.len());
-        self.store.0.lock().unwrap().slots.insert(key(slot), bytes);
+        self.store.0.lock().unwrap().slots.insert(key(slot), encoded(&value).unwrap());
         self.put_ledger(ledger)
     }
 
@@ -252,9 +247,7 @@ impl Session for PlantedSession<'_> {
     }
 
     fn discard(&mut self, mut doomed: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, Self::Writing> {
-        let mut kept = self.store.0.lock().unwrap();
-        kept.slots
-            .retain(|(node, instance, kind), _| !doomed(Slot { node, index: 0, instance: *instance, kind: *kind }));
+        self.store.0.lock().unwrap().slots.retain(|key, _| !doomed(slot(key)));
         Begun::Done(Ok(()))
     }
 }

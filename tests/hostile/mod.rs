@@ -5,6 +5,8 @@
 pub(crate) mod checkpoint;
 pub(crate) mod prices;
 pub(crate) mod run_id;
+#[path = "../support/slots.rs"]
+mod slots;
 pub(crate) mod trace;
 
 use std::{

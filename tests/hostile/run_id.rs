@@ -7,10 +7,10 @@ use std::{
 
 use stroma::{
     RUN_ID_MAX, RunId, RunIdError, Slot, SlotKind, Trace,
-    store::{Access, Begun, Encode, EncodeError, HeapStore, MemoryStore, Session, Store, StoreErrorKind},
+    store::{Access, Begun, HeapStore, MemoryStore, Session, Store, StoreErrorKind},
 };
 
-use super::{Pieces, done, is_one_line, within};
+use super::{Pieces, done, is_one_line, slots::Raw, within};
 
 /// Two ids in one input: the first byte says how long the first is.
 pub(crate) fn check(data: &[u8]) {
@@ -67,20 +67,6 @@ fn read(text: &str) -> Option<RunId> {
     assert_eq!(trace.run_id(), Some(id));
     assert_eq!(Trace::from_json(&trace.to_json().unwrap()), Ok(trace));
     Some(id)
-}
-
-/// A few bytes, as a store keeps them.
-struct Raw<'b>(&'b [u8]);
-
-impl Encode for Raw<'_> {
-    fn encoded_len(&self) -> Result<usize, EncodeError> {
-        Ok(self.0.len())
-    }
-
-    fn encode(&self, buffer: &mut [u8]) -> Result<usize, EncodeError> {
-        buffer.get_mut(..self.0.len()).ok_or(EncodeError::NoRoom)?.copy_from_slice(self.0);
-        Ok(self.0.len())
-    }
 }
 
 const SLOT: Slot<'static> = Slot { node: "node", index: 1, instance: 0, kind: SlotKind::Output };

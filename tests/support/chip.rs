@@ -1,19 +1,20 @@
 //! A NOR flash in memory that loses its power when it is told to, in the ways in which a chip does.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+#[path = "polling.rs"]
+pub(crate) mod polling;
+
 use std::{
     convert::Infallible,
     fmt,
     future::Future,
     pin::{Pin, pin},
-    sync::{
-        Arc, Mutex, MutexGuard,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
+    sync::{Arc, Mutex, MutexGuard},
+    task::{Context, Poll, Waker},
 };
 
 use embedded_storage_async::nor_flash::{ErrorType, NorFlash, NorFlashError, NorFlashErrorKind, ReadNorFlash};
+use polling::Bell;
 use stroma::store::{FlashRoom, FlashStore};
 
 /// The driver of a chip, in a box.
@@ -291,22 +292,6 @@ impl<const PAGE: usize, const WORD: usize, const READ: usize> NorFlash for Chip<
 impl<const PAGE: usize, const WORD: usize, const READ: usize> fmt::Debug for Chip<PAGE, WORD, READ> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Chip").finish_non_exhaustive()
-    }
-}
-
-/// A waker that notes that it was called.
-#[derive(Default)]
-pub(crate) struct Bell(AtomicBool);
-
-impl Bell {
-    pub(crate) fn rang(&self) -> bool {
-        self.0.swap(false, Ordering::SeqCst)
-    }
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.0.store(true, Ordering::SeqCst);
     }
 }
 

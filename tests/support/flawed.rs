@@ -1,6 +1,9 @@
 //! A store in memory that keeps its word, and can be told which one to break.
 #![allow(dead_code, reason = "every test file uses a part of it")]
 
+#[path = "slots.rs"]
+mod slots;
+
 use std::{
     collections::BTreeMap,
     fmt,
@@ -10,6 +13,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use slots::{Key, encoded, key, slot};
 use stroma::{
     RunId, Slot, SlotKind,
     store::{Access, Begun, Encode, Session, Store, StoreError, StoreErrorKind},
@@ -51,8 +55,6 @@ pub(crate) enum Flaw {
 pub(crate) const SLOT_MAX: usize = 70_000;
 pub(crate) const SLOTS: usize = 80;
 pub(crate) const RUNS: usize = 40;
-
-type Key = (String, u32, SlotKind);
 
 #[derive(Default)]
 pub(crate) struct Inside {
@@ -257,7 +259,7 @@ impl FlawedSession {
         if self.store.flaw == Flaw::MixesNodeAndInstance && slot.kind == SlotKind::Output {
             return (format!("{}{}", slot.node, slot.instance), 0, slot.kind);
         }
-        (slot.node.to_owned(), slot.instance, slot.kind)
+        key(slot)
     }
 
     fn keys(&self) -> Vec<Key> {
@@ -342,10 +344,8 @@ impl Session for FlawedSession {
         self.keys().contains(&self.key(slot))
     }
 
-    fn each_slot(&self, mut visit: impl FnMut(Slot<'_>)) {
-        for (node, instance, kind) in self.keys() {
-            visit(Slot { node: &node, index: 0, instance, kind });
-        }
+    fn each_slot(&self, visit: impl FnMut(Slot<'_>)) {
+        self.keys().iter().map(slot).for_each(visit);
     }
 
     fn outputs(&self) -> usize {
@@ -359,12 +359,8 @@ impl Session for FlawedSession {
         value: impl Encode,
         ledger: &[u8],
     ) -> Begun<Result<(), StoreError>, Self::Writing> {
-        let encoded = value.encoded_len().and_then(|len| {
-            let mut bytes = vec![0; len];
-            value.encode(&mut bytes).map(|len| bytes[..len].to_vec())
-        });
         let key = self.key(slot);
-        match encoded {
+        match encoded(&value) {
             Ok(bytes) => self.write(Some((key, bytes)), ledger),
             Err(error) => {
                 if self.store.flaw == Flaw::FailedPutClears

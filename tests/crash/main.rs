@@ -1,37 +1,38 @@
 //! A process killed with SIGKILL at every boundary of a pipeline with branches, and resumed by another one: what was reported
 //! as checkpointed never runs again, and what was not runs once more at most.
 //!
-//! The processes are this test binary again. A child does the part that `STROMA_CRASH_FILE` asks for; without it the "test"
-//! that is the child has nothing to do. Parent and child wait for each other's lines, never for a time.
+//! The processes are this test binary again. A child does the part that `STROMA_CRASH_FILE` asks for.
 #![cfg(all(feature = "redb", feature = "tokio"))]
 #![allow(clippy::std_instead_of_alloc, reason = "a test is a program with a standard library")]
+
+#[path = "../support/child.rs"]
+mod child;
+mod role;
 
 use core::{
     future::{Future, pending},
     pin::Pin,
-    time::Duration,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     env,
     fs::{self, File, OpenOptions},
-    io::{self, BufRead, BufReader, Write},
+    io::Write,
     path::PathBuf,
-    process::{Child, ChildStdin, Command, Stdio, exit},
-    sync::{Arc, mpsc},
+    sync::Arc,
     thread,
 };
 
+use child::{Orders, Process, orders, say};
+use role::{ONCE, be_the_child, cost, result};
 use stroma::{
     Budget, Cause, Exec, Failure, NodeCx, RunId, Runner, Sealed, Slot, SpendError, Usage, node_with, par,
     parts::{Durable, Full},
     store::{Access, Begun, Encode, RedbSession, RedbStore, Session, Store, StoreError, StoreErrorKind},
 };
 use tempfile::TempDir;
-use tokio::sync::{mpsc as channel, watch};
+use tokio::sync::watch;
 
-/// When a child counts as hung. It is a failure, and nothing that a test waits for in the good case.
-const HUNG: Duration = Duration::from_secs(60);
 const INPUT: u64 = 7;
 const RUN: &str = "the run";
 
@@ -76,273 +77,11 @@ fn stop_name((node, point): Stop) -> String {
     format!("{node}:{}", point.name())
 }
 
-// ---- The child ----
-
-/// What the child's nodes and its store share.
-#[derive(Clone)]
-struct Role {
-    effects: Arc<File>,
-    stops: Arc<BTreeSet<String>>,
-    released: watch::Receiver<bool>,
-}
-
-fn say(line: &str) {
-    // Not `println!`, which the test harness keeps to itself.
-    let mut stdout = io::stdout().lock();
-    stdout.write_all(format!("\n@{line}\n").as_bytes()).unwrap();
-    stdout.flush().unwrap();
-}
-
-impl Role {
-    /// Stops here for good, or until it is told to go on, if this is where to stop.
-    async fn reach(&self, node: &str, point: Point) {
-        let stop = format!("{node}:{}", point.name());
-        if self.stops.contains(&stop) {
-            say(&format!("at {stop}"));
-            let mut released = self.released.clone();
-            if released.wait_for(|released| *released).await.is_err() {
-                pending::<()>().await;
-            }
-        }
-    }
-}
-
-#[derive(Debug)]
-struct NoFailure;
-
-impl Failure for NoFailure {}
-
-impl From<SpendError> for NoFailure {
-    fn from(_: SpendError) -> Self {
-        Self
-    }
-}
-
-async fn work(x: u64, cx: NodeCx<'_, Role>) -> Result<u64, NoFailure> {
-    let role = cx.context();
-    role.reach(cx.node(), Before).await;
-    let cost = Usage::tokens(cost(cx.node()));
-    // The last one is too dear to be forgotten.
-    let reserved = if cx.node() == "end" { Some(cx.reserve_ahead(cost).await?) } else { None };
-    (&*role.effects).write_all(format!("{}\n", cx.node()).as_bytes()).unwrap();
-    if reserved.is_none() {
-        cx.record(cost)?;
-    }
-    role.reach(cx.node(), Effect).await;
-    if let Some(reserved) = reserved {
-        reserved.settle(cost)?;
-    }
-    Ok(yielded_by(cx.node(), x))
-}
-
-/// The tokens that a node spends: a decimal digit for each counts how often it was paid for.
-fn cost(node: &str) -> u64 {
-    NODES.iter().zip(0..).find(|(id, _)| **id == node).map_or(0, |(_, at)| 10_u64.pow(at))
-}
-
-/// Each node once.
-const ONCE: u64 = 111_111;
-
-fn yielded_by(node: &str, x: u64) -> u64 {
-    node.bytes().fold(x, |x, byte| x.wrapping_mul(31).wrapping_add(u64::from(byte)))
-}
-
-fn joined((left, right): (u64, u64)) -> u64 {
-    left ^ right.rotate_left(1)
-}
-
-/// What the pipeline yields.
-fn result() -> u64 {
-    let start = yielded_by("start", INPUT);
-    let left = yielded_by("left2", yielded_by("left1", start));
-    yielded_by("end", yielded_by("mid", joined((left, yielded_by("right", start)))))
-}
-
-type Env = stroma::parts::Caps<
-    Durable<Watched>,
-    stroma::parts::NoRetry,
-    stroma::NoClock,
-    Role,
-    stroma::ByFailure,
-    stroma::NoTrace,
-    Full,
-    stroma::NoTrace,
-    stroma::parts::Metering,
->;
-
-fn pipeline() -> Sealed<impl Exec<Env, In = u64, Out = u64, Error = NoFailure>> {
-    let left = node_with("left1", work).then(node_with("left2", work));
-    node_with("start", work)
-        .then(par(left, node_with("right", work)))
-        .map(joined)
-        .then(node_with("mid", work).skip_checkpoint())
-        .then(node_with("end", work).write_ahead())
-        .seal()
-}
-
-/// A [`RedbStore`] that says what it has saved, and that stops where it is told to.
-#[derive(Debug)]
-struct Watched {
-    inner: RedbStore,
-    role: Role,
-}
-
-impl core::fmt::Debug for Role {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.debug_struct("Role").field("stops", &self.stops).finish_non_exhaustive()
-    }
-}
-
-struct WatchedSession {
-    inner: RedbSession,
-    role: Role,
-}
-
-type Work<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + 'a>>;
-
-impl Store for Watched {
-    type Session<'a> = WatchedSession;
-    type Opening<'a> = Work<'a, WatchedSession>;
-    type Forgetting<'a> = stroma::store::RedbForgetting;
-
-    fn open<'a>(&'a self, run: &RunId, access: Access) -> Begun<Result<WatchedSession, StoreError>, Self::Opening<'a>> {
-        let role = self.role.clone();
-        match self.inner.open(run, access) {
-            Begun::Done(opened) => Begun::Done(opened.map(|inner| WatchedSession { inner, role })),
-            Begun::Pending(opening) => {
-                Begun::Pending(Box::pin(async { Ok(WatchedSession { inner: opening.await?, role }) }))
-            }
-        }
-    }
-
-    fn forget<'a>(&'a self, run: &RunId) -> Begun<Result<bool, StoreError>, Self::Forgetting<'a>> {
-        self.inner.forget(run)
-    }
-}
-
-impl Session for WatchedSession {
-    type Writing = Work<'static, ()>;
-    type Reading = stroma::store::RedbReading;
-    type Bytes = Vec<u8>;
-
-    fn is_new(&self) -> bool {
-        self.inner.is_new()
-    }
-
-    fn holds(&self, slot: Slot<'_>) -> bool {
-        self.inner.holds(slot)
-    }
-
-    fn each_slot(&self, visit: impl FnMut(Slot<'_>)) {
-        self.inner.each_slot(visit);
-    }
-
-    fn put(
-        &mut self,
-        slot: Slot<'static>,
-        value: impl Encode,
-        ledger: &[u8],
-    ) -> Begun<Result<(), StoreError>, Self::Writing> {
-        let node = if slot.node.is_empty() { "input" } else { slot.node };
-        let role = self.role.clone();
-        if role.stops.contains(&stop_name((node, Unsaved))) {
-            return Begun::Pending(Box::pin(async move {
-                role.reach(node, Unsaved).await;
-                pending().await
-            }));
-        }
-        let writing = match self.inner.put(slot, value, ledger) {
-            Begun::Done(result) => return Begun::Done(result),
-            Begun::Pending(writing) => writing,
-        };
-        Begun::Pending(Box::pin(async move {
-            role.reach(node, Writing).await;
-            writing.await?;
-            say(&format!("saved {node}"));
-            role.reach(node, Saved).await;
-            Ok(())
-        }))
-    }
-
-    fn load<R>(
-        &mut self,
-        slot: Slot<'_>,
-        read: impl FnOnce(&[u8]) -> R,
-    ) -> Begun<Result<R, StoreError>, Self::Reading> {
-        self.inner.load(slot, read)
-    }
-
-    fn put_ledger(&mut self, ledger: &[u8]) -> Begun<Result<(), StoreError>, Self::Writing> {
-        match self.inner.put_ledger(ledger) {
-            Begun::Done(result) => Begun::Done(result),
-            Begun::Pending(writing) => Begun::Pending(Box::pin(writing)),
-        }
-    }
-
-    fn ledger(&self) -> &[u8] {
-        self.inner.ledger()
-    }
-
-    fn discard(&mut self, doomed: impl FnMut(Slot<'_>) -> bool) -> Begun<Result<(), StoreError>, Self::Writing> {
-        match self.inner.discard(doomed) {
-            Begun::Done(result) => Begun::Done(result),
-            Begun::Pending(writing) => Begun::Pending(Box::pin(writing)),
-        }
-    }
-}
-
 /// Not a test of its own: what the others start, and kill.
 #[test]
 fn child_process() {
-    let Ok(file) = env::var("STROMA_CRASH_FILE") else { return };
-    let var = |name| env::var(name).unwrap();
-    let effects = OpenOptions::new().create(true).append(true).open(var("STROMA_CRASH_EFFECTS")).unwrap();
-    let stops = var("STROMA_CRASH_STOPS").split(',').map(str::to_owned).collect();
-    let (release, released) = watch::channel(false);
-    let (send, mut commands) = channel::unbounded_channel();
-    // Ends with the parent, so that nothing is left behind in any case.
-    thread::spawn(move || {
-        for line in io::stdin().lock().lines() {
-            match line.unwrap().as_str() {
-                "on" => drop(release.send(true)),
-                command => send.send(command.to_owned()).unwrap(),
-            }
-        }
-        exit(3);
-    });
-    let role = Role { effects: Arc::new(effects), stops: Arc::new(stops), released };
-    let store = Watched { inner: RedbStore::open(file).unwrap(), role: role.clone() };
-    let runner = Runner::new(pipeline())
-        .with_store(store)
-        .with_context(role)
-        .with_budget(Budget::unlimited().tokens(10_000_000))
-        .build()
-        .unwrap();
-    let id = RunId::new(RUN).unwrap();
-    say("ready");
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(async {
-        while let Some(command) = commands.recv().await {
-            let run = match command.as_str() {
-                "run" => runner.run_as(id, INPUT),
-                "resume" => runner.resume(id),
-                _ => return,
-            };
-            match run.await {
-                Ok(done) => {
-                    say(&format!("spent {}", done.report.spent.tokens));
-                    say(&format!("done {} {} {}", done.output, done.report.status, done.report.restored))
-                }
-                Err(halted) => match halted.cause {
-                    Cause::Store(error) if matches!(error.kind(), StoreErrorKind::Busy { .. }) => say("busy"),
-                    Cause::Store(error) if error.kind() == StoreErrorKind::UnknownRun => say("unknown"),
-                    cause => say(&format!("halted {cause:?}")),
-                },
-            }
-        }
-    });
+    be_the_child();
 }
-
-// ---- The parent ----
 
 /// Where the processes of one test keep their file and write down their effects.
 struct Place {
@@ -368,50 +107,15 @@ impl Place {
 
     fn process(&self, stops: &[Stop]) -> Process {
         let stops: Vec<_> = stops.iter().copied().map(stop_name).collect();
-        let mut child = Command::new(env::current_exe().unwrap())
-            .args(["--exact", "child_process", "--nocapture", "--test-threads=1"])
-            .env("STROMA_CRASH_FILE", &self.file)
-            .env("STROMA_CRASH_EFFECTS", &self.effects)
-            .env("STROMA_CRASH_STOPS", stops.join(","))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (send, lines) = mpsc::channel();
-        let stdout = BufReader::new(child.stdout.take().unwrap());
-        thread::spawn(move || {
-            for line in stdout.lines() {
-                if let Some(line) = line.unwrap().strip_prefix('@') {
-                    // The parent may have ended already.
-                    let _ = send.send(line.to_owned());
-                }
-            }
-        });
-        let stdin = child.stdin.take().unwrap();
-        let mut process = Process { child, stdin, lines, heard: Vec::new() };
-        process.wait_for("ready");
-        process
+        let mut command = child::command();
+        command.env("STROMA_CRASH_FILE", &self.file);
+        command.env("STROMA_CRASH_EFFECTS", &self.effects);
+        command.env("STROMA_CRASH_STOPS", stops.join(","));
+        Process::start(command)
     }
-}
-
-struct Process {
-    child: Child,
-    stdin: ChildStdin,
-    lines: mpsc::Receiver<String>,
-    heard: Vec<String>,
 }
 
 impl Process {
-    fn tell(&mut self, command: &str) {
-        writeln!(self.stdin, "{command}").unwrap();
-    }
-
-    fn next(&mut self) -> String {
-        let line = self.lines.recv_timeout(HUNG).unwrap_or_else(|error| panic!("{error}: {:?}", self.heard));
-        self.heard.push(line.clone());
-        line
-    }
-
     fn wait_for(&mut self, line: &str) {
         while !self.heard.iter().any(|heard| heard == line) {
             let next = self.next();
@@ -440,29 +144,11 @@ impl Process {
     }
 
     /// Kills it, and yields what it said to have saved by then.
-    fn kill(mut self) -> BTreeSet<String> {
-        // On Unix this is SIGKILL.
-        self.child.kill().unwrap();
-        let status = self.child.wait().unwrap();
-        assert!(!status.success());
-        #[cfg(unix)]
-        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
+    fn killed(mut self) -> BTreeSet<String> {
+        self.kill();
         // The pipe outlives it.
         self.heard.extend(self.lines.iter());
         self.heard.iter().filter_map(|line| line.strip_prefix("saved ")).map(str::to_owned).collect()
-    }
-
-    fn quit(mut self) {
-        self.tell("quit");
-        assert!(self.child.wait().unwrap().success());
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Only a test that fails leaves one behind.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 
@@ -521,7 +207,7 @@ fn kill_at(stops: &[Stop], by_input: bool) {
     for node in &saved {
         process.wait_for(&format!("saved {node}"));
     }
-    assert!(process.kill().iter().map(String::as_str).eq(saved.iter().copied()), "{stops:?}");
+    assert!(process.killed().iter().map(String::as_str).eq(saved.iter().copied()), "{stops:?}");
     let at_death = place.effects();
     for node in NODES {
         assert_eq!(at_death[node], usize::from(effects.contains(node)), "{node} {stops:?}");

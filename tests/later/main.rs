@@ -4,9 +4,14 @@
 #![cfg(all(feature = "redb", feature = "tokio"))]
 #![allow(clippy::std_instead_of_alloc, reason = "a test is a program with a standard library")]
 
+mod for_each;
+#[path = "../support/polling.rs"]
+mod polling;
+mod repeat;
+
 use core::{
     convert::Infallible,
-    future::{Future, pending, poll_fn},
+    future::{Future, pending},
     pin::{Pin, pin},
     sync::atomic::{AtomicBool, Ordering},
     task::{Context, Poll, Waker},
@@ -18,7 +23,10 @@ use std::{
     thread::{self, Thread},
 };
 
+use for_each::{Alone, for_each};
+use polling::yield_once;
 use postcard_schema::Schema;
+use repeat::{Turn, repeat};
 use serde::{Deserialize, Serialize};
 use stroma::{
     Backoff, ByFailure, Env, Exec, Failure, FailureClass, ManualClock, NoTrace, Node, NodeCx, Pipeline, Place,
@@ -26,278 +34,6 @@ use stroma::{
     parts::{Caps, Cx, Durable, Full, Local, Nil, One, Piece, StopOf, Walk},
     store::{HeapStore, MemoryStore, Payload, RedbStore, Store},
 };
-
-// ---- A fan-out ----
-
-/// Runs `N` on each element, one after the other or all together, and yields what they yield in the same order.
-struct ForEach<N> {
-    body: N,
-    together: bool,
-}
-
-impl<N: Node> Node for ForEach<N> {
-    type In = Vec<N::In>;
-    type Out = Vec<N::Out>;
-    type Error = N::Error;
-
-    const NODES: u16 = N::NODES;
-
-    fn walk<W: Walk>(&self, walk: &mut W) {
-        self.body.walk(walk);
-    }
-}
-
-enum Element<In, S, Out> {
-    Waits(Option<In>),
-    Goes(Pin<Box<S>>),
-    Done(Option<Out>),
-}
-
-struct ForEachState<In, S, Out, Stop> {
-    elements: Vec<Element<In, S, Out>>,
-    failed: Option<Stop>,
-}
-
-impl<In, S, Out, Stop> Unpin for ForEachState<In, S, Out, Stop> {}
-
-impl<N> ForEach<N> {
-    fn begin<'a, E: Env>(
-        &'a self,
-        input: N::In,
-        at: Place,
-        cx: Cx<'a, E>,
-        local: &mut Local<'a, E>,
-    ) -> Element<N::In, N::State<'a>, N::Out>
-    where
-        N: Exec<E>,
-    {
-        Element::Goes(Box::pin(match self.body.resumable(at, local) {
-            Some(proof) => self.body.resume(proof, at, cx, local),
-            None => self.body.start(input, at, cx, local),
-        }))
-    }
-}
-
-fn element(at: Place, index: usize) -> Place {
-    at.with_instance(u32::try_from(index).unwrap() + 1)
-}
-
-impl<N: Exec<E>, E: Env> Exec<E> for ForEach<N> {
-    type State<'a>
-        = ForEachState<N::In, N::State<'a>, N::Out, StopOf<N, E>>
-    where
-        Self: 'a,
-        E: 'a;
-
-    /// How many elements there are is known from the input alone, which whatever comes before has kept.
-    type Proof = Infallible;
-
-    fn resumable(&self, _: Place, _: &Local<'_, E>) -> Option<Infallible> {
-        None
-    }
-
-    fn start<'a>(&'a self, input: Vec<N::In>, at: Place, cx: Cx<'a, E>, local: &mut Local<'a, E>) -> Self::State<'a> {
-        let elements = input.into_iter().enumerate().map(|(index, input)| {
-            if self.together { self.begin(input, element(at, index), cx, local) } else { Element::Waits(Some(input)) }
-        });
-        ForEachState { elements: elements.collect(), failed: None }
-    }
-
-    fn resume<'a>(&'a self, proof: Infallible, _: Place, _: Cx<'a, E>, _: &mut Local<'a, E>) -> Self::State<'a> {
-        match proof {}
-    }
-
-    fn poll<'a>(
-        &'a self,
-        mut state: Pin<&mut Self::State<'a>>,
-        at: Place,
-        cx: Cx<'a, E>,
-        local: &mut Local<'a, E>,
-        task: &mut Context<'_>,
-    ) -> Poll<Result<Vec<N::Out>, StopOf<Self, E>>> {
-        if state.failed.is_none() {
-            let mut all = true;
-            for index in 0..state.elements.len() {
-                let at = element(at, index);
-                if let Element::Waits(input) = &mut state.elements[index] {
-                    let input = input.take().unwrap();
-                    state.elements[index] = self.begin(input, at, cx, local);
-                }
-                let Element::Goes(going) = &mut state.elements[index] else { continue };
-                match self.body.poll(going.as_mut(), at, cx, local, task) {
-                    Poll::Ready(Ok(out)) => state.elements[index] = Element::Done(Some(out)),
-                    Poll::Ready(Err(stop)) => {
-                        state.elements[index] = Element::Done(None);
-                        state.failed = Some(stop);
-                        break;
-                    }
-                    Poll::Pending => all = false,
-                }
-                if !self.together && !all {
-                    break;
-                }
-            }
-            if state.failed.is_none() {
-                if !all {
-                    return Poll::Pending;
-                }
-                let outs = state.elements.iter_mut().map(|element| match element {
-                    Element::Done(out) => out.take().unwrap(),
-                    _ => unreachable!("all are done"),
-                });
-                return Poll::Ready(Ok(outs.collect()));
-            }
-        }
-        self.drain(state.as_mut(), at, cx, local, task).map(|stop| Err(stop.unwrap()))
-    }
-
-    fn drain<'a>(
-        &'a self,
-        mut state: Pin<&mut Self::State<'a>>,
-        at: Place,
-        cx: Cx<'a, E>,
-        local: &mut Local<'a, E>,
-        task: &mut Context<'_>,
-    ) -> Poll<Option<StopOf<Self, E>>> {
-        let ForEachState { elements, failed } = &mut *state;
-        let mut all = true;
-        for (index, one) in elements.iter_mut().enumerate() {
-            if let Element::Goes(going) = one {
-                match self.body.drain(going.as_mut(), element(at, index), cx, local, task) {
-                    Poll::Ready(stop) => {
-                        *one = Element::Done(None);
-                        *failed = failed.take().or(stop);
-                    }
-                    Poll::Pending => all = false,
-                }
-            }
-        }
-        if all { Poll::Ready(failed.take()) } else { Poll::Pending }
-    }
-}
-
-type Alone<N> = Pipeline<One<N, Nil>, <N as Node>::In, <N as Node>::Out, <N as Node>::Error>;
-
-fn for_each<P: Piece>(body: P, together: bool) -> Alone<ForEach<P::Node>> {
-    Pipeline::custom(ForEach { body: body.into_piece(), together })
-}
-
-// ---- A loop ----
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Schema)]
-enum Turn<Again, Out> {
-    Again(Again),
-    Break(Out),
-}
-
-/// What the body of a loop yields.
-trait Turns<Again> {
-    type Out;
-    fn turn(self) -> Turn<Again, Self::Out>;
-}
-
-impl<Again, Out> Turns<Again> for Turn<Again, Out> {
-    type Out = Out;
-
-    fn turn(self) -> Self {
-        self
-    }
-}
-
-/// Runs `N` until it says that it is enough.
-struct Loop<N> {
-    body: N,
-}
-
-impl<N: Node<Out: Turns<N::In>>> Node for Loop<N> {
-    type In = N::In;
-    type Out = <N::Out as Turns<N::In>>::Out;
-    type Error = N::Error;
-
-    const NODES: u16 = N::NODES;
-
-    fn walk<W: Walk>(&self, walk: &mut W) {
-        self.body.walk(walk);
-    }
-}
-
-struct LoopState<S> {
-    iteration: u32,
-    body: Pin<Box<S>>,
-}
-
-impl<N: Exec<E> + Node<Out: Turns<N::In>>, E: Env> Exec<E> for Loop<N> {
-    type State<'a>
-        = LoopState<N::State<'a>>
-    where
-        Self: 'a,
-        E: 'a;
-
-    type Proof = (u32, N::Proof);
-
-    fn resumable(&self, at: Place, local: &Local<'_, E>) -> Option<Self::Proof> {
-        // The last iteration of which something is there: what was before it, it does not need.
-        (1..).map_while(|iteration| Some((iteration, self.body.resumable(at.with_instance(iteration), local)?))).last()
-    }
-
-    fn start<'a>(&'a self, input: N::In, at: Place, cx: Cx<'a, E>, local: &mut Local<'a, E>) -> Self::State<'a> {
-        LoopState { iteration: 1, body: Box::pin(self.body.start(input, at.with_instance(1), cx, local)) }
-    }
-
-    fn resume<'a>(
-        &'a self,
-        (iteration, proof): Self::Proof,
-        at: Place,
-        cx: Cx<'a, E>,
-        local: &mut Local<'a, E>,
-    ) -> Self::State<'a> {
-        LoopState { iteration, body: Box::pin(self.body.resume(proof, at.with_instance(iteration), cx, local)) }
-    }
-
-    fn poll<'a>(
-        &'a self,
-        mut state: Pin<&mut Self::State<'a>>,
-        at: Place,
-        cx: Cx<'a, E>,
-        local: &mut Local<'a, E>,
-        task: &mut Context<'_>,
-    ) -> Poll<Result<Self::Out, StopOf<Self, E>>> {
-        loop {
-            let here = at.with_instance(state.iteration);
-            match self.body.poll(state.body.as_mut(), here, cx, local, task) {
-                Poll::Pending => return Poll::Pending,
-                Poll::Ready(Err(stop)) => return Poll::Ready(Err(stop)),
-                Poll::Ready(Ok(out)) => match out.turn() {
-                    Turn::Break(out) => return Poll::Ready(Ok(out)),
-                    Turn::Again(input) => {
-                        state.iteration += 1;
-                        let next = at.with_instance(state.iteration);
-                        state.body = Box::pin(self.body.start(input, next, cx, local));
-                    }
-                },
-            }
-        }
-    }
-
-    fn drain<'a>(
-        &'a self,
-        mut state: Pin<&mut Self::State<'a>>,
-        at: Place,
-        cx: Cx<'a, E>,
-        local: &mut Local<'a, E>,
-        task: &mut Context<'_>,
-    ) -> Poll<Option<StopOf<Self, E>>> {
-        let at = at.with_instance(state.iteration);
-        self.body.drain(state.body.as_mut(), at, cx, local, task)
-    }
-}
-
-fn repeat<P: Piece>(body: P) -> Alone<Loop<P::Node>>
-where
-    P::Node: Node<Out: Turns<<P::Node as Node>::In>>,
-{
-    Pipeline::custom(Loop { body: body.into_piece() })
-}
 
 // ---- What runs in them ----
 
@@ -325,25 +61,11 @@ impl Failure for Fail {
     }
 }
 
-/// Lets go of the task once.
-async fn pause() {
-    let mut paused = false;
-    poll_fn(|task| {
-        if paused {
-            return Poll::Ready(());
-        }
-        paused = true;
-        task.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
 impl World {
     /// Writes down a call, and stops here if it is the last one of this process.
     async fn call<C>(&self, cx: &NodeCx<'_, C>) -> Result<(), Fail> {
         let call = (cx.node(), cx.instance());
-        pause().await;
+        yield_once().await;
         let (last, fails) = {
             let mut inside = self.0.lock().unwrap();
             inside.calls.push(call);
