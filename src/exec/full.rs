@@ -5,7 +5,7 @@ use core::{convert::Infallible, fmt, time::Duration};
 use super::{
     env::{Cx, Env, Explain, Local},
     halt::{Halt, Info, Why},
-    stop::{Detail, Fresh, Stop, Stops},
+    stop::{Detail, Stop, Stops},
 };
 use crate::{
     clock::Clock,
@@ -67,7 +67,7 @@ impl Detail for Full {
 }
 
 #[cfg(feature = "std")]
-impl Fresh for Full {
+impl super::stop::Fresh for Full {
     fn fresh() -> RunInfo {
         RunInfo::new(RunId::fresh())
     }

@@ -17,7 +17,9 @@ pub(crate) use env::ProofOf;
 pub use env::{Cx, Env, Explain, Local};
 pub(crate) use full::RunInfo;
 pub use full::{Full, Reporting, Timed};
-pub(crate) use halt::{Halt, Info, Why};
+#[cfg(feature = "tokio")]
+pub(crate) use halt::Info;
+pub(crate) use halt::{Halt, Why};
 pub(crate) use node::{Each, contains, ends};
 pub use node::{Layer, Node, NodeInfo, Walk};
 pub(crate) use stop::graver;

@@ -3,9 +3,8 @@
 use core::{fmt, future::Future};
 
 use super::{
-    Resumable, Runner,
     outcome::{Completed, Halted, Outcomes},
-    run::Run,
+    run::{Resumable, Run, Runner},
 };
 use crate::{
     exec::{Exec, Fresh, Full, Reporting},

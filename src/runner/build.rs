@@ -2,16 +2,12 @@
 
 use core::fmt;
 
-use super::{Runner, builder::Builder};
+use super::run::Runner;
 use crate::{
     budget::{AccountsError, EmptyBudget, INNER_BUDGETS_MAX},
-    clock::Now,
-    describe::{Description, Outline, fingerprint},
-    exec::{Env, Exec, Layer, Node, NodeInfo, Walk},
-    into_node::Itself,
-    meter::Meter,
+    describe::Description,
+    exec::{Layer, Node, NodeInfo, Walk},
     pipeline::Sealed,
-    store::{Durability, Persist},
     text::Text,
 };
 
@@ -31,58 +27,7 @@ pub trait Build {
     fn checked(self) -> Result<Runner<Self::Node, Self::Env>, BuildError>;
 }
 
-impl<B, N, E> Build for B
-where
-    B: Itself<It = Builder<N, E>>,
-    N: Exec<E>,
-    E: Env,
-    E::Store: Persist<N::In>,
-{
-    type Node = N;
-    type Env = E;
-
-    fn checked(self) -> Result<Runner<N, E>, BuildError> {
-        let Builder { node, env } = self.it();
-        let node = Sealed { node };
-        check_ids(&node)?;
-        let needed = usize::from(N::NODES).saturating_add(1);
-        if let Some(slots) = env.store().slots_per_run()
-            && slots < needed
-        {
-            return Err(BuildError::TooFewSlots { slots, needed });
-        }
-        env.budget().check()?;
-        let timed = check_budgets(&node)? || env.budget().is_timed();
-        if timed && !E::Clock::TICKS {
-            return Err(BuildError::NoClock);
-        }
-        let shape = fingerprint(&node);
-        env.store().introduce(shape.get(), Outline(&node));
-        Ok(Runner { node, env, shape })
-    }
-}
-
-impl<N, E> Builder<N, E> {
-    /// Checks the ids of the nodes and the slots of the store, and makes the runner.
-    ///
-    /// Here the compiler checks what the runner asks of the nodes' types: where a derive is missing, the error is at this call.
-    /// (Its bound stands on a parameter `B`, which is always this builder, so that the error is at the call and not at what
-    /// is before it.)
-    ///
-    /// # Errors
-    /// When an id is empty, over-long, doubled or has a control character in it, or when the pipeline has more nodes than a run
-    /// of the store has slots, or when a budget allows nothing, a fallback rule makes no sense, or there is no clock for a limit of
-    /// time.
-    pub fn build<B>(self) -> Result<Runner<N, E>, BuildError>
-    where
-        Self: Itself<It = B>,
-        B: Build<Node = N, Env = E>,
-    {
-        self.it().checked()
-    }
-}
-
-fn check_ids<N: Node>(node: &Sealed<N>) -> Result<(), BuildError> {
+pub(super) fn check_ids<N: Node>(node: &Sealed<N>) -> Result<(), BuildError> {
     let mut wrong = None;
     let mut position = 0_usize;
     Description::of(node).nodes(|one| {
@@ -94,7 +39,7 @@ fn check_ids<N: Node>(node: &Sealed<N>) -> Result<(), BuildError> {
 }
 
 /// Whether the budgets of parts allow anything and a ledger has room for them; yields whether one of them limits time.
-fn check_budgets<N: Node>(node: &Sealed<N>) -> Result<bool, BuildError> {
+pub(super) fn check_budgets<N: Node>(node: &Sealed<N>) -> Result<bool, BuildError> {
     struct Budgets {
         count: usize,
         timed: bool,

@@ -1,15 +1,22 @@
 //! How a runner is put together: each `with_` call switches one capability on, in the type.
 
-use super::{Runner, caps::Caps};
+use super::{
+    build::{Build, BuildError, check_budgets, check_ids},
+    caps::Caps,
+    run::Runner,
+};
 use crate::{
     budget::{Accounts, Budget, ModelName, Pricing},
-    exec::Full,
+    clock::Now,
+    describe::{Outline, fingerprint},
+    exec::{Env, Exec, Full},
     failure::FirstOf,
-    into_node::Piece,
-    meter::{Metering, NoBudget},
+    into_node::{Itself, Piece},
+    meter::{Meter, Metering, NoBudget},
     observe::{Both, Hooked, Tracer},
+    pipeline::Sealed,
     policy::PolicyMap,
-    store::{Durable, Store},
+    store::{Durability, Durable, Persist, Store},
 };
 
 /// A pipeline and what its runner is to be able to do.
@@ -311,5 +318,56 @@ impl Account for NoBudget {
 impl Account for Metering {
     fn into_accounts(self) -> Accounts {
         Self::into_accounts(self)
+    }
+}
+
+impl<B, N, E> Build for B
+where
+    B: Itself<It = Builder<N, E>>,
+    N: Exec<E>,
+    E: Env,
+    E::Store: Persist<N::In>,
+{
+    type Node = N;
+    type Env = E;
+
+    fn checked(self) -> Result<Runner<N, E>, BuildError> {
+        let Builder { node, env } = self.it();
+        let node = Sealed { node };
+        check_ids(&node)?;
+        let needed = usize::from(N::NODES).saturating_add(1);
+        if let Some(slots) = env.store().slots_per_run()
+            && slots < needed
+        {
+            return Err(BuildError::TooFewSlots { slots, needed });
+        }
+        env.budget().check()?;
+        let timed = check_budgets(&node)? || env.budget().is_timed();
+        if timed && !E::Clock::TICKS {
+            return Err(BuildError::NoClock);
+        }
+        let shape = fingerprint(&node);
+        env.store().introduce(shape.get(), Outline(&node));
+        Ok(Runner { node, env, shape })
+    }
+}
+
+impl<N, E> Builder<N, E> {
+    /// Checks the ids of the nodes and the slots of the store, and makes the runner.
+    ///
+    /// Here the compiler checks what the runner asks of the nodes' types: where a derive is missing, the error is at this call.
+    /// (Its bound stands on a parameter `B`, which is always this builder, so that the error is at the call and not at what
+    /// is before it.)
+    ///
+    /// # Errors
+    /// When an id is empty, over-long, doubled or has a control character in it, or when the pipeline has more nodes than a run
+    /// of the store has slots, or when a budget allows nothing, a fallback rule makes no sense, or there is no clock for a limit of
+    /// time.
+    pub fn build<B>(self) -> Result<Runner<N, E>, BuildError>
+    where
+        Self: Itself<It = B>,
+        B: Build<Node = N, Env = E>,
+    {
+        self.it().checked()
     }
 }

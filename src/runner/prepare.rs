@@ -6,8 +6,8 @@ use core::{
 };
 
 use super::{
-    Runner,
     phase::{FaultOf, How, Next, Phase, PhaseOf, PhaseOwned, PhaseProj, Work, WorkProj},
+    run::Runner,
 };
 use crate::{
     describe::dependents,

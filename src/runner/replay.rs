@@ -7,9 +7,9 @@ use core::{future::poll_fn, pin::pin};
 use serde::de::DeserializeOwned;
 
 use super::{
-    Runner,
     outcome::{Completed, Halted},
-    run::end,
+    poll::end,
+    run::Runner,
 };
 use crate::{
     exec::{Cx, Detail, Env, Exec, Full, Local, Node, RunInfo, Stop, Stops},

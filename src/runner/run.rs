@@ -1,36 +1,138 @@
-//! A run: the calls that make one, and its one future.
+//! The runner, and a run of it.
 
-use core::{
-    fmt,
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll, ready},
-};
+use core::{fmt, num::NonZeroU64};
 
 use pin_project::pin_project;
 
-use super::{
-    Resumable, Runner,
-    outcome::{Last, Outcomes},
-    phase::{How, Phase, PhaseOf, PhaseProj},
-    prepare::Trouble,
-};
+use super::phase::{How, Phase, PhaseOf};
 use crate::{
-    exec::{Cx, Detail, Env, Exec, Fresh, Local, Node, ProofOf, Reporting, RunInfo, Stop, StopOf, Stops},
-    meter::Meter,
-    observe::{Stopped, Tracer},
-    report::Report,
+    describe::{Contracts, Description},
+    exec::{Detail, Env, Exec, Fresh, Full, Local, Node, ProofOf, Reporting, RunInfo},
+    pipeline::Sealed,
     run::RunId,
-    slot::Place,
-    store::{Begun, Durability, Hold, Persist},
+    store::{Begun, Durability, Durable, Persist, Store, StoreError},
 };
 
-/// How a run ends in `E`.
-pub(super) type EndedOf<N, E> = <<E as Env>::Detail as Outcomes<
-    <N as Node>::Out,
-    <N as Node>::Error,
-    <<E as Env>::Trace as Tracer>::Finished,
->>::Ended;
+/// A pipeline in an environment: what runs it, any number of times and any number at once.
+///
+/// It is made by [`Runner::new`] or `Runner::quick`. It is `Sync` where its nodes and its store are, so that tasks share it in
+/// an `Arc` or a `static`.
+///
+/// # In a task
+/// `tokio::spawn(async move { runner.run(input).await })` with the runner in an `Arc` or a `static`. Where the compiler answers
+/// *one type is more general than the other*, a node's type has a `'static` in it that an `async` block cannot keep (a
+/// function that returns `Pin<Box<dyn Future>>`, a payload of `&'static str`): spawn from a function that is generic over the
+/// runner, an `AnyRunner`, or from an async closure.
+///
+/// # In a struct
+/// A struct that holds a runner is generic over `AnyRunner`, and a function that makes one returns `impl
+/// AnyRunner<In = .., Out = ..>`.
+#[doc(alias("executor", "engine", "workflow"))]
+pub struct Runner<N, E> {
+    pub(crate) node: Sealed<N>,
+    pub(crate) env: E,
+    pub(crate) shape: NonZeroU64,
+}
+
+impl<N, E> fmt::Debug for Runner<N, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner").finish_non_exhaustive()
+    }
+}
+
+/// An environment that has a store, so that its runs can be resumed.
+#[diagnostic::on_unimplemented(
+    message = "this runner has no store, so there is nothing to resume or to forget",
+    label = "needs a store",
+    note = "`.with_store(..)` on the builder, or `Runner::quick(..)`, which keeps checkpoints in memory"
+)]
+pub trait Resumable: Env<Detail = Full> {
+    /// Says that it has one.
+    #[doc(hidden)]
+    const PROOF: <Self::Store as Durability>::Proof;
+    /// The store that it has.
+    #[doc(hidden)]
+    type Kept: Store;
+    /// The store that it has.
+    #[doc(hidden)]
+    fn kept(&self) -> &Self::Kept;
+}
+
+#[diagnostic::do_not_recommend]
+impl<E, S> Resumable for E
+where
+    E: Env<Detail = Full, Store = Durable<S>>,
+    S: Store,
+{
+    const PROOF: <Self::Store as Durability>::Proof = Durable::<S>::PROOF;
+    type Kept = S;
+
+    #[inline(always)]
+    fn kept(&self) -> &S {
+        &self.store().0
+    }
+}
+
+impl<N, E> Runner<N, E> {
+    /// The nodes and the shape of its pipeline.
+    pub fn describe(&self) -> Description<'_, Sealed<N>>
+    where
+        N: Node,
+    {
+        Description::of(&self.node)
+    }
+
+    /// The contract of each of its nodes: what it takes and yields, and whether that is checked.
+    ///
+    /// ```
+    /// # use stroma::{Failure, Runner, node};
+    /// # #[derive(Debug)] struct AppError;
+    /// # impl std::fmt::Display for AppError { fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result { f.write_str("no") } }
+    /// # impl Failure for AppError {}
+    /// # async fn extract(text: String) -> Result<Vec<String>, AppError> { Ok(vec![text]) }
+    /// # async fn count(words: Vec<String>) -> Result<u32, AppError> { Ok(words.len() as u32) }
+    /// let pipeline = node("extract", extract).ensure(|words: &Vec<String>| !words.is_empty()).then(node("count", count));
+    /// let runner = Runner::quick(pipeline).build()?;
+    /// assert_eq!(
+    ///     runner.contracts().to_string(),
+    ///     "extract: String -> Vec<String> (output checked)\ncount: Vec<String> -> u32",
+    /// );
+    /// assert!(runner.contracts().to_vec()[0].ensured);
+    /// # Ok::<(), stroma::BuildError>(())
+    /// ```
+    pub fn contracts(&self) -> Contracts<'_, Sealed<N>>
+    where
+        N: Node,
+    {
+        Contracts::of(&self.node)
+    }
+
+    /// The context that its nodes are lent.
+    pub fn context(&self) -> &E::Context
+    where
+        E: Env,
+    {
+        self.env.context()
+    }
+
+    /// Forgets a run and all that was kept of it; whether there was one.
+    ///
+    /// # Errors
+    /// [`StoreErrorKind::Busy`](crate::store::StoreErrorKind::Busy) while somebody executes the run, or when the store fails.
+    ///
+    /// # Cancel safety
+    /// Dropped half-way, all of the run is forgotten or nothing.
+    #[doc(alias("delete", "remove"))]
+    pub async fn forget(&self, id: impl Into<RunId>) -> Result<bool, StoreError>
+    where
+        E: Resumable,
+    {
+        match self.env.kept().forget(&id.into()) {
+            Begun::Done(result) => result,
+            Begun::Pending(forgetting) => forgetting.await,
+        }
+    }
+}
 
 impl<N, E> Runner<N, E>
 where
@@ -109,11 +211,11 @@ where
 #[must_use = "futures do nothing unless you `.await` or poll them"]
 #[pin_project]
 pub struct Run<'a, N: Exec<E> + 'a, E: Env + 'a> {
-    runner: &'a Runner<N, E>,
+    pub(super) runner: &'a Runner<N, E>,
     // Before what is local: the nodes' futures are dropped first, and only then is the run given back to the store.
     #[pin]
-    phase: PhaseOf<'a, N, E>,
-    local: Local<'a, E>,
+    pub(super) phase: PhaseOf<'a, N, E>,
+    pub(super) local: Local<'a, E>,
 }
 
 impl<N: Exec<E>, E: Env> fmt::Debug for Run<'_, N, E> {
@@ -129,146 +231,5 @@ impl<'a, N: Exec<E>, E: Env> Run<'a, N, E> {
     fn new(runner: &'a Runner<N, E>, run: RunOf<E>, how: How<'a, N::In, ProofOf<E>>) -> Self {
         let local = Local { session: Default::default(), run, log: Default::default(), book: Default::default() };
         Self { runner, local, phase: Phase::Begin { how } }
-    }
-}
-
-impl<'a, N, E> Future for Run<'a, N, E>
-where
-    E: Env,
-    N: Exec<E>,
-    E::Store: Persist<N::In>,
-    E::Detail: Outcomes<N::Out, N::Error, <E::Trace as Tracer>::Finished>,
-{
-    type Output = EndedOf<N, E>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let runner: &'a Runner<N, E> = this.runner;
-        let (mut phase, local) = (this.phase, this.local);
-        let cx = Cx { env: &runner.env };
-        if E::Budget::METERED
-            && E::Store::DURABLE
-            && let PhaseProj::Closing { stop, ledger } = phase.as_mut().project()
-        {
-            return runner.close(stop, ledger, local, cx, task);
-        }
-        let ended = if !matches!(*phase, Phase::Running { .. })
-            && let Err(trouble) = ready!(runner.prepare(phase.as_mut(), local, cx, task))
-        {
-            Err(Stop::Halt(match trouble {
-                Trouble::Store(fault) => E::Detail::stop(fault, Place::FIRST),
-                Trouble::Budget(over) => E::Detail::stop(over, Place::FIRST),
-            }))
-        } else {
-            let PhaseProj::Running { state } = phase.as_mut().project() else { return Poll::Pending };
-            let _inside = runner.env.trace().inside(&local.log);
-            match ready!(runner.node.node.poll(state, Place::FIRST, cx, local, task)) {
-                Err(stop) if E::Budget::METERED && E::Store::DURABLE => {
-                    return runner.stop(stop, phase, local, cx, task);
-                }
-                ended => ended,
-            }
-        };
-        phase.set(Phase::Over);
-        Poll::Ready(end::<N, E>(ended, local, cx))
-    }
-}
-
-/// Gives the run back to the store and says how it ended.
-#[inline(always)]
-pub(super) fn end<N, E>(ended: Result<N::Out, StopOf<N, E>>, local: &mut Local<'_, E>, cx: Cx<'_, E>) -> EndedOf<N, E>
-where
-    E: Env,
-    N: Node,
-    E::Detail: Outcomes<N::Out, N::Error, <E::Trace as Tracer>::Finished>,
-{
-    let now = cx.now();
-    let spent = E::Budget::spent(&local.book, now, E::Detail::took(&local.run, now));
-    let mut log = core::mem::take(&mut local.log);
-    let finish = |report: Option<&Report>, stopped: Option<Stopped<'_>>| {
-        if let Some(stopped) = stopped {
-            cx.env.trace().halted(&mut log, stopped);
-        }
-        cx.env.trace().finish(log, report, now)
-    };
-    match ended {
-        Ok(output) => {
-            E::Store::finished(&mut local.session);
-            local.session = Default::default();
-            E::Detail::completed(output, &mut local.run, finish, spent)
-        }
-        Err(stop) => {
-            let last = Last {
-                durable: E::Store::DURABLE,
-                store: E::Store::take_fault(&mut local.session),
-                account: E::Budget::take_fault(&mut local.book),
-            };
-            local.session = Default::default();
-            E::Detail::halted(stop, &mut local.run, finish, spent, last)
-        }
-    }
-}
-
-impl<N, E> Runner<N, E>
-where
-    E: Env,
-    N: Exec<E>,
-    E::Store: Persist<N::In>,
-{
-    /// The nodes stopped: what they spent since the last checkpoint is saved before the run is given back.
-    #[cold]
-    fn stop<'a>(
-        &'a self,
-        stop: StopOf<N, E>,
-        mut phase: Pin<&mut PhaseOf<'a, N, E>>,
-        local: &mut Local<'a, E>,
-        cx: Cx<'a, E>,
-        task: &mut Context<'_>,
-    ) -> Poll<EndedOf<N, E>>
-    where
-        E::Detail: Outcomes<N::Out, N::Error, <E::Trace as Tracer>::Finished>,
-    {
-        // Its futures first: what they hold is booked as they are dropped.
-        phase.set(Phase::Over);
-        let ledger = E::Budget::ledger(&local.book);
-        let mut held = <E::Budget as Meter>::Hold::default();
-        let mut room = Default::default();
-        let bytes = E::Budget::bytes(ledger, cx.now(), &mut room);
-        let stop = match E::Store::put_ledger(&mut local.session, bytes) {
-            Begun::Pending(ledger) => match held.keep(stop) {
-                Ok(()) => {
-                    phase.set(Phase::Closing { stop: held, ledger });
-                    let PhaseProj::Closing { stop, ledger } = phase.project() else { return Poll::Pending };
-                    return self.close(stop, ledger, local, cx, task);
-                }
-                Err(stop) => stop,
-            },
-            Begun::Done(_) => stop,
-        };
-        Poll::Ready(end::<N, E>(Err(stop), local, cx))
-    }
-
-    /// Waits until what was spent is saved. Where that fails the run still ends for the reason for which it stopped.
-    #[cold]
-    fn close<'a>(
-        &'a self,
-        stop: &mut <E::Budget as Meter>::Hold<StopOf<N, E>>,
-        ledger: Pin<&mut <E::Store as Durability>::Writing<'a>>,
-        local: &mut Local<'a, E>,
-        cx: Cx<'a, E>,
-        task: &mut Context<'_>,
-    ) -> Poll<EndedOf<N, E>>
-    where
-        E::Detail: Outcomes<N::Out, N::Error, <E::Trace as Tracer>::Finished>,
-    {
-        if !stop.is_held() {
-            return Poll::Pending;
-        }
-        let _ = ready!(E::Store::poll_write(ledger, &mut local.session, task));
-        match stop.take() {
-            Some(stop) => Poll::Ready(end::<N, E>(Err(stop), local, cx)),
-            None => Poll::Pending,
-        }
     }
 }
