@@ -4,7 +4,7 @@
 
 #[path = "../macros/src/failure/mod.rs"]
 mod failure;
-#[path = "../macros/src/state.rs"]
+#[path = "../macros/src/state/mod.rs"]
 mod state;
 
 use proc_macro2::TokenStream;
