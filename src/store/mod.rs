@@ -140,8 +140,8 @@ pub enum Access {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a store",
     label = "keeps no checkpoints",
-    note = "`HeapStore::new()` and `MemoryStore` keep them in memory, `RedbStore::open(path)` in a file, \
-            `RedisStore::new(url, ttl)` on a server, `FlashStore` in a chip's flash"
+    note = "`HeapStore::new()` and `MemoryStore` keep them in memory, `RedbStore::open(path)?` in a file, \
+            `RedisStore::new(url, ttl)?` on a server, `FlashStore` in a chip's flash"
 )]
 pub trait Store {
     /// Exclusive access to one run; dropping it gives the run back.
@@ -203,6 +203,7 @@ pub trait Store {
 /// # let _ = runner;
 /// # Ok::<(), stroma::BuildError>(())
 /// ```
+#[diagnostic::do_not_recommend]
 impl<S: Store> Store for &S {
     type Session<'a>
         = S::Session<'a>
@@ -320,6 +321,7 @@ pub trait Session {
 
 /// A store that is shared by runners of which none outlives the others for certain.
 #[cfg(all(feature = "alloc", target_has_atomic = "ptr"))]
+#[diagnostic::do_not_recommend]
 impl<S: Store> Store for alloc::sync::Arc<S> {
     type Session<'a>
         = S::Session<'a>
@@ -459,6 +461,9 @@ pub enum StoreErrorKind {
     /// The run's data disappeared while the session held it: it expired, was evicted, or was lost with a server's memory.
     #[error("the data of the run is gone from the store: begin it again with `run_as` and its input")]
     Gone,
+    /// The store cannot be set up with what it was given: its address or a setting is none.
+    #[error("the store cannot be set up like this: mend its address or setting, then make it again")]
+    Misconfigured,
     /// The store cannot be reached or failed underneath; trying again later may help.
     #[error("the store failed underneath: see that it is reachable and has room, then resume the run")]
     Unavailable,
