@@ -1,24 +1,25 @@
 //! `#[stroma::state]`.
 
+mod look;
+mod stub;
+
 use proc_macro2::{Ident, TokenStream, TokenTree};
-use quote::{ToTokens, quote};
+use quote::quote;
 use syn::{
-    Attribute, Data, DeriveInput, Error, Field, Path, Result, Token, TypeArray, TypePath,
-    parse::Parser as _,
-    parse_quote,
-    punctuated::Punctuated,
+    Attribute, Data, DeriveInput, Error, Path, Result, Token, parse::Parser as _, parse_quote, punctuated::Punctuated,
     spanned::Spanned,
-    visit::{self, Visit},
 };
 
 /// The type with what a checkpointed one derives, or also what is wrong: then with no other error about the same.
 pub(crate) fn expand(words: TokenStream, item: TokenStream) -> TokenStream {
-    let (stroma, mut errors) = match stroma(words) {
+    let (stroma, error) = match stroma(words) {
         Ok(path) => (path, None),
-        Err(error) => (parse_quote!(::stroma), Some(error)),
+        Err(error) => (parse_quote!(::stroma), Some(error.into_compile_error())),
     };
-    let input: DeriveInput = match syn::parse2(item.clone()) {
+    let mut input: DeriveInput = match syn::parse2(item.clone()) {
         Ok(input) => input,
+        // What the compiler cannot read either it has told already.
+        Err(_) if is_type(item.clone()) => return item,
         Err(_) => {
             let span = item.clone().into_iter().next().map_or_else(proc_macro2::Span::call_site, |first| first.span());
             let error =
@@ -26,30 +27,42 @@ pub(crate) fn expand(words: TokenStream, item: TokenStream) -> TokenStream {
             return quote!(#error #item);
         }
     };
-    let mut look = Look { errors: None };
-    look.visit_derive_input(&input);
-    let unfit = look.errors.is_some();
     if let Data::Union(data) = &input.data {
         let error =
             Error::new(data.union_token.span(), "a union has no form in a checkpoint: keep a struct or an enum")
                 .into_compile_error();
         return quote!(#error #input);
     }
-    if let Some(error) = look.errors {
-        match &mut errors {
-            Some(errors) => errors.combine(error),
-            None => errors = Some(error),
-        }
+    if let Some(second) = input.attrs.iter().find(|attribute| is_state(attribute.path())) {
+        let error = Error::new(second.path().span(), "`state` stands here twice: leave one out").into_compile_error();
+        return quote!(#error #input);
     }
-    let error = errors.map(Error::into_compile_error);
-    let attributes = attributes(&input, &stroma, unfit);
-    let stub = unfit.then(|| stub(&input, &stroma));
+    if let Some(unfit) = look::errors(&input) {
+        let unfit = unfit.into_compile_error();
+        let stubs = stub::in_place_of_derives(&mut input, &stroma);
+        return quote!(#input #error #unfit #stubs);
+    }
+    let attributes = attributes(&input, &stroma);
     quote! {
         #attributes
         #input
         #error
-        #stub
     }
+}
+
+/// Whether a type is defined, by the word that says so.
+fn is_type(item: TokenStream) -> bool {
+    let mut words = item.into_iter().filter_map(|token| match token {
+        TokenTree::Ident(word) => Some(word),
+        _ => None,
+    });
+    words.find(|word| word != "pub").is_some_and(|word| word == "struct" || word == "enum")
+}
+
+/// Whether this is `stroma::state`. Another crate may have a `state` too.
+fn is_state(path: &Path) -> bool {
+    let mut names = path.segments.iter().rev().map(|segment| &segment.ident);
+    names.next().is_some_and(|name| name == "state") && names.next().is_some_and(|name| name == "stroma")
 }
 
 /// Where the library is: `crate = path`, or under its own name.
@@ -59,7 +72,9 @@ fn stroma(words: TokenStream) -> Result<Path> {
         if !word.path.is_ident("crate") {
             return Err(word.error("`state` knows one word, `crate = path::to::stroma`"));
         }
-        found = Some(word.value()?.parse()?);
+        let value = word.value()?;
+        let words = "`crate` wants a path without quotes: `crate = ::stroma`";
+        found = Some(value.parse().map_err(|error| Error::new(error.span(), words))?);
         Ok(())
     })
     .parse2(words)?;
@@ -67,7 +82,7 @@ fn stroma(words: TokenStream) -> Result<Path> {
 }
 
 /// The derives that the type has not got, and where they find their traits.
-fn attributes(input: &DeriveInput, stroma: &Path, unfit: bool) -> TokenStream {
+fn attributes(input: &DeriveInput, stroma: &Path) -> TokenStream {
     let has = derived(&input.attrs);
     let serde = quote!(#stroma::__derive::serde);
     let postcard_schema = quote!(#stroma::__derive::postcard_schema);
@@ -77,7 +92,7 @@ fn attributes(input: &DeriveInput, stroma: &Path, unfit: bool) -> TokenStream {
         ("Deserialize", quote!(#serde::Deserialize)),
         ("Schema", quote!(#postcard_schema::Schema)),
     ];
-    let missing = |name: &str| has.iter().all(|ident| ident != name) && !(unfit && name == "Schema");
+    let missing = |name: &str| has.iter().all(|ident| ident != name);
     let derives: Vec<_> = all.iter().filter(|(name, _)| missing(name)).map(|(_, path)| path).collect();
     let derives = (!derives.is_empty()).then(|| quote!(#[derive(#(#derives),*)]));
     let of_serde =
@@ -122,100 +137,4 @@ fn each_word(attributes: &[Attribute], of: &str, mut see: impl FnMut(&Path, &[Pa
         });
     }
     words.iter().for_each(|word| see(word, &words));
-}
-
-/// Looks for what has no form in a checkpoint.
-struct Look {
-    errors: Option<Error>,
-}
-
-impl Look {
-    fn found(&mut self, at: &impl ToTokens, words: &str) {
-        let error = Error::new_spanned(at, words);
-        match &mut self.errors {
-            Some(errors) => errors.combine(error),
-            None => self.errors = Some(error),
-        }
-    }
-}
-
-impl<'ast> Visit<'ast> for Look {
-    fn visit_derive_input(&mut self, input: &'ast DeriveInput) {
-        self.serde(&input.attrs);
-        match &input.data {
-            Data::Struct(data) => data.fields.iter().for_each(|field| self.visit_field(field)),
-            Data::Enum(data) => {
-                for variant in &data.variants {
-                    self.serde(&variant.attrs);
-                    variant.fields.iter().for_each(|field| self.visit_field(field));
-                }
-            }
-            Data::Union(_) => {}
-        }
-    }
-
-    fn visit_field(&mut self, field: &'ast Field) {
-        self.serde(&field.attrs);
-        self.visit_type(&field.ty);
-    }
-
-    fn visit_type_path(&mut self, ty: &'ast TypePath) {
-        for (name, sized) in [("usize", "`u32` or `u64`"), ("isize", "`i32` or `i64`")] {
-            if ty.path.is_ident(name) {
-                self.found(
-                    ty,
-                    &format!("`{name}` has another size on another machine, so no checkpoint keeps it: use {sized}"),
-                );
-            }
-        }
-        visit::visit_type_path(self, ty);
-    }
-
-    // The length of an array is no part of what is kept.
-    fn visit_type_array(&mut self, array: &'ast TypeArray) {
-        self.visit_type(&array.elem);
-    }
-
-    fn visit_expr(&mut self, _: &'ast syn::Expr) {}
-}
-
-impl Look {
-    /// What serde can do and a format that does not name its fields cannot.
-    fn serde(&mut self, attributes: &[Attribute]) {
-        each_word(attributes, "serde", |word, beside| {
-            let Some(name) = word.get_ident().map(Ident::to_string) else { return };
-            let also = |other: &str| beside.iter().any(|word| word.is_ident(other));
-            let words = match name.as_str() {
-                "flatten" => "what is flattened has no fixed place among the bytes: keep it as a field of its own",
-                "untagged" => "the bytes do not say which variant they are: leave out `untagged`",
-                "tag" => "a variant is kept by its number, and a tag in its place is not: leave out `tag`",
-                "skip_serializing_if" => {
-                    "a field that is sometimes there cannot be told from what comes after it: leave this out, or `skip` it always"
-                }
-                "skip_serializing" if !also("skip_deserializing") => {
-                    "what is not written cannot be read back: leave this out, or use `skip`"
-                }
-                "skip_deserializing" if !also("skip_serializing") => {
-                    "what is written has to be read back: leave this out, or use `skip`"
-                }
-                _ => return,
-            };
-            self.found(word, words);
-        });
-    }
-}
-
-/// A schema of nothing, in place of one that would be a second error.
-fn stub(input: &DeriveInput, stroma: &Path) -> TokenStream {
-    if derived(&input.attrs).iter().any(|ident| ident == "Schema") {
-        return TokenStream::new();
-    }
-    let name = &input.ident;
-    let (parameters, arguments, bounds) = input.generics.split_for_impl();
-    let postcard_schema = quote!(#stroma::__derive::postcard_schema);
-    quote! {
-        impl #parameters #postcard_schema::Schema for #name #arguments #bounds {
-            const SCHEMA: &'static #postcard_schema::schema::NamedType = <() as #postcard_schema::Schema>::SCHEMA;
-        }
-    }
 }
