@@ -229,7 +229,7 @@ fn what_a_store_cannot_do() {
     }
 }
 
-const STORE: [(StoreErrorKind, &str); 12] = [
+const STORE: [(StoreErrorKind, &str); 13] = [
     (StoreErrorKind::Busy { until: None }, "wait for it to end"),
     (StoreErrorKind::Fenced, "open the run again"),
     (StoreErrorKind::UnknownRun, "start it with `run_as`"),
@@ -241,6 +241,7 @@ const STORE: [(StoreErrorKind, &str); 12] = [
     (StoreErrorKind::Exhausted, "make room"),
     (StoreErrorKind::Foreign, "move it"),
     (StoreErrorKind::Gone, "begin it again with `run_as`"),
+    (StoreErrorKind::Misconfigured, "mend its address"),
     (StoreErrorKind::Unavailable, "see that it is reachable"),
 ];
 

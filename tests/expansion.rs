@@ -4,7 +4,7 @@
 
 #[path = "../macros/src/failure/mod.rs"]
 mod failure;
-#[path = "../macros/src/state.rs"]
+#[path = "../macros/src/state/mod.rs"]
 mod state;
 
 use proc_macro2::TokenStream;
@@ -181,11 +181,53 @@ fn with_an_error_comes_what_else_would_be_missing() {
         quote!(),
         quote!(
             struct Words {
+                #[serde(rename = "n")]
                 count: usize,
             }
         ),
     )
     .to_string();
     assert_eq!(made.matches("compile_error").count(), 1, "{made}");
-    assert!(made.contains("Schema for Words"), "{made}");
+    for name in ["Clone", "Serialize", "Deserialize < 'de >", "Schema"] {
+        assert!(made.contains(&format!("{name} for Words")), "{made}");
+    }
+    assert!(!made.contains("serde (rename"), "{made}");
+}
+
+#[test]
+fn what_the_compiler_has_told_is_not_told_again() {
+    let unreadable = quote!(
+        pub(crate) struct Words { count u32 }
+    );
+    assert_eq!(state::expand(quote!(), unreadable.clone()).to_string(), unreadable.to_string());
+    let twice = quote!(
+        #[stroma::state]
+        struct Words(u8);
+    );
+    let made = state::expand(quote!(), twice).to_string();
+    assert_eq!((made.matches("compile_error").count(), made.matches("derive").count()), (1, 0), "{made}");
+    let other = quote!(
+        #[other::state]
+        struct Words(u8);
+    );
+    assert!(!state::expand(quote!(), other).to_string().contains("compile_error"));
+}
+
+#[test]
+fn what_borrows_or_has_no_end_is_refused() {
+    for (refused, ty) in [
+        (1, quote!(&'static str)),
+        (1, quote!(Vec<&'a [u8]>)),
+        (1, quote!(Option<Box<Words>>)),
+        (1, quote!(Vec<Self>)),
+        (1, quote!(Box<dyn Fn()>)),
+        (1, quote!([usize; 4])),
+        (0, quote!(Cow<'a, str>)),
+        (0, quote!(PhantomData<fn(&Words)>)),
+        (0, quote!(other::Words)),
+        (0, quote!([u8; size_of::<usize>()])),
+    ] {
+        let made = state::expand(quote!(), quote!(struct Words<'a> { field: #ty })).to_string();
+        assert_eq!(made.matches("compile_error").count(), refused, "{made}");
+    }
 }

@@ -19,7 +19,7 @@ mod state;
 
 use proc_macro::TokenStream;
 
-// The documentation is where these are shown to users: `src/failure/derive.rs` and `src/store/state.rs` of `stroma`.
+// The documentation is where these are shown to users: `src/failure/derive.rs` and `src/state.rs` of `stroma`.
 #[allow(missing_docs)]
 #[proc_macro_derive(Failure, attributes(failure))]
 pub fn derive_failure(input: TokenStream) -> TokenStream {

@@ -35,6 +35,13 @@ use crate::slot::Place;
 /// To write a node of your own, implement [`Node`] and this, and put it into a pipeline with
 /// [`Pipeline::custom`](crate::Pipeline::custom). Hand [`Place`] on as [`Place::skip`], [`Place::not_last`] and
 /// [`Place::with_instance`] say.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be executed by this runner",
+    label = "not a node of this runner's environment",
+    note = "a function returns a part of a pipeline as `Sealed<impl SendExec<Quick, ..>>`, and ends with `.seal()`",
+    note = "such a part runs in the environment that it names: `Quick` is that of `Runner::quick(..)`, `Quick<App>` that with a \
+            context `App`, `Quick<App, RedbStore>` that with another store as well"
+)]
 pub trait Exec<E: Env>: Node {
     /// Where it is in its work.
     type State<'a>
@@ -143,6 +150,11 @@ pub(crate) use from_input_alone;
 /// # Ok(())
 /// # }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a closed part of a pipeline",
+    label = "a function returns a part as `Sealed<impl SendExec<..>>`",
+    note = "`.seal()` closes a pipeline, so that the function that makes it can return it"
+)]
 pub trait SendExec<E: Env>: for<'a> Exec<E, State<'a>: Send> {}
 
 impl<E: Env, N> SendExec<E> for N where N: for<'a> Exec<E, State<'a>: Send> {}

@@ -86,7 +86,8 @@ impl core::fmt::Display for FailureClass {
     message = "`{Self}` does not say what its failures mean",
     label = "a runner that retries or reports asks every error for its class",
     note = "`impl stroma::Failure for {Self} {{}}` makes all of them ambiguous; its method `class` tells them apart, and \
-            `#[derive(stroma::Failure)]` of feature `derive` writes it"
+            `#[derive(stroma::Failure)]` of feature `derive` writes it",
+    note = "what is not a type of yours, such as `String` or `Box<dyn Error>`, goes into one that is"
 )]
 pub trait Failure {
     /// The class of this failure; ambiguous unless it says otherwise.

@@ -93,9 +93,8 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
 
     /// What comes next: a node, a branching or a whole pipeline that takes what this one yields.
     #[doc(alias("and_then", "chain", "pipe"))]
-    pub fn then<X>(self, next: X) -> Pipeline<C::Out, In, X::Out, Error>
+    pub fn then<X: IntoNode<Out, Error>>(self, next: X) -> Pipeline<C::Out, In, X::Out, Error>
     where
-        X: IntoNode<Out, Error>,
         C: Push<X::Node>,
     {
         Pipeline::of(self.chain.push(next.into_node()))

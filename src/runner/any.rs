@@ -7,7 +7,7 @@ use super::{
     run::{Resumable, Run, Runner},
 };
 use crate::{
-    exec::{Exec, Fresh, Full, Reporting},
+    exec::{Exec, Fresh, Full},
     observe::Tracer,
     run::RunId,
     store::Persist,
@@ -81,7 +81,7 @@ pub trait AnyRunner: Send + Sync + 'static {
 impl<N, E> AnyRunner for Runner<N, E>
 where
     Self: Send + Sync + 'static,
-    E: Reporting + Resumable,
+    E: Resumable,
     N: Exec<E, In: Send + 'static, Out: Send + 'static, Error: Send + 'static>,
     <E::Trace as Tracer>::Finished: fmt::Debug + Send + 'static,
     E::Store: Persist<N::In>,

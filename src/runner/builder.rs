@@ -363,10 +363,9 @@ impl<N, E> Builder<N, E> {
     /// When an id is empty, over-long, doubled or has a control character in it, or when the pipeline has more nodes than a run
     /// of the store has slots, or when a budget allows nothing, a fallback rule makes no sense, or there is no clock for a limit of
     /// time.
-    pub fn build<B>(self) -> Result<Runner<N, E>, BuildError>
+    pub fn build<B: Build<Node = N, Env = E>>(self) -> Result<Runner<N, E>, BuildError>
     where
         Self: Itself<It = B>,
-        B: Build<Node = N, Env = E>,
     {
         self.it().checked()
     }

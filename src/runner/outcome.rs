@@ -155,7 +155,10 @@ impl<E> Cause<E> {
             Self::Store(error)
                 if matches!(
                     error.kind(),
-                    StoreErrorKind::UnknownRun | StoreErrorKind::Gone | StoreErrorKind::Foreign
+                    StoreErrorKind::UnknownRun
+                        | StoreErrorKind::Gone
+                        | StoreErrorKind::Foreign
+                        | StoreErrorKind::Misconfigured
                 ) =>
             {
                 FailureClass::Terminal

@@ -107,6 +107,9 @@ pub enum StoreErrorKind {
     /// The run's data disappeared while the session held it: it expired, was evicted, or was lost with a server's memory.
     #[error("the data of the run is gone from the store: begin it again with `run_as` and its input")]
     Gone,
+    /// The store cannot be set up with what it was given: its address or a setting is none.
+    #[error("the store cannot be set up like this: mend its address or setting, then make it again")]
+    Misconfigured,
     /// The store cannot be reached or failed underneath; trying again later may help.
     #[error("the store failed underneath: see that it is reachable and has room, then resume the run")]
     Unavailable,

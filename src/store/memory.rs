@@ -148,6 +148,7 @@ impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> fmt::Debug for M
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<const RUNS: usize, const SLOTS: usize, const BYTES: usize> Store for MemoryStore<RUNS, SLOTS, BYTES> {
     type Session<'a>
         = MemorySession<'a, SLOTS, BYTES>

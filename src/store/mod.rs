@@ -120,8 +120,8 @@ pub enum Access {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a store",
     label = "keeps no checkpoints",
-    note = "`HeapStore::new()` and `MemoryStore` keep them in memory, `RedbStore::open(path)` in a file, \
-            `RedisStore::new(url, ttl)` on a server, `FlashStore` in a chip's flash"
+    note = "`HeapStore::new()` and `MemoryStore` keep them in memory, `RedbStore::open(path)?` in a file, \
+            `RedisStore::new(url, ttl)?` on a server, `FlashStore` in a chip's flash"
 )]
 pub trait Store {
     /// Exclusive access to one run; dropping it gives the run back.
@@ -253,6 +253,7 @@ pub trait Session {
 macro_rules! pointer_to_store {
     ($(#[$docs:meta])* $pointer:ty) => {
         $(#[$docs])*
+        #[diagnostic::do_not_recommend]
         impl<S: Store> Store for $pointer {
             type Session<'a>
                 = S::Session<'a>

@@ -79,9 +79,12 @@ async fn nothing_there_is_told_at_once_where_asked_and_after_the_patience_else()
     assert!(begun.elapsed() >= ms(200), "{:?}", begun.elapsed());
     store.flush().await;
     for url in ["http://127.0.0.1/", "redis//x", "redis://127.0.0.1/x"] {
-        assert!(RedisStore::new(url, TTL).is_err(), "{url}");
+        let error = RedisStore::new(url, TTL).unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Misconfigured, "{url}");
+        assert!(error.detail().starts_with("a URL is such as `redis://host:6379/`: "), "{error}");
     }
-    assert!(RedisStore::new("redis://127.0.0.1/", ms(10)).is_err());
+    let error = RedisStore::new("redis://127.0.0.1/", ms(10)).unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! What `#[failure(..)]` says.
 
-use proc_macro2::{Ident, Span};
+use proc_macro2::{Ident, Span, TokenTree};
 use quote::ToTokens;
-use syn::{Attribute, Error, LitStr, Member, Path, Result, meta::ParseNestedMeta, spanned::Spanned};
+use syn::{Attribute, Error, LitStr, Member, Meta, Path, Result, Token, meta::ParseNestedMeta, spanned::Spanned};
 
 /// What `#[failure(..)]` says, of a type or of a variant. Each word has its place.
 #[derive(Default)]
@@ -24,7 +24,8 @@ impl Said {
     pub(super) fn read(attributes: &[Attribute], errors: &mut Option<Error>) -> Self {
         let mut said = Self::default();
         for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident("failure")) {
-            note(errors, attribute.parse_nested_meta(|word| said.word(&word)));
+            let words = words(attribute).and_then(|()| attribute.parse_nested_meta(|word| said.word(&word)));
+            note(errors, words);
         }
         said
     }
@@ -36,7 +37,7 @@ impl Said {
             "ambiguous" => self.class(word, Class::Fixed("Ambiguous")),
             "terminal" => self.class(word, Class::Fixed("Terminal")),
             "transparent" => {
-                let field = if word.input.peek(syn::Token![=]) { Some(member(word, "source")?) } else { None };
+                let field = if word.input.peek(Token![=]) { Some(member(word, "source")?) } else { None };
                 self.class(word, Class::Inner(field))
             }
             "retry_after" => {
@@ -47,7 +48,9 @@ impl Said {
                 Ok(())
             }
             "crate" => {
-                let path = word.value()?.parse()?;
+                let value = word.value()?;
+                let words = "`crate` wants a path without quotes: `crate = ::stroma`";
+                let path = value.parse().map_err(|error| Error::new(error.span(), words))?;
                 if self.stroma.replace((path, word.path.span())).is_some() {
                     return Err(word.error("`crate` stands here twice: leave one out"));
                 }
@@ -61,6 +64,9 @@ impl Said {
     }
 
     fn class(&mut self, word: &ParseNestedMeta<'_>, class: Class) -> Result<()> {
+        if !ends(word) {
+            return Err(word.error(format!("a class stands alone: `#[failure({})]`", shown(&word.path))));
+        }
         if self.class.replace((class, word.path.span())).is_some() {
             return Err(word.error("a failure has one class, and this is the second: leave one out"));
         }
@@ -68,10 +74,28 @@ impl Said {
     }
 }
 
+/// Whether words are what it holds: then each can be told by its own name.
+fn words(attribute: &Attribute) -> Result<()> {
+    match &attribute.meta {
+        Meta::List(list) => match list.tokens.clone().into_iter().next() {
+            Some(TokenTree::Literal(text)) => {
+                Err(Error::new(text.span(), "`failure` holds words without quotes: `#[failure(terminal)]`"))
+            }
+            _ => Ok(()),
+        },
+        other => Err(Error::new(other.span(), "`failure` has its words in parentheses: `#[failure(terminal)]`")),
+    }
+}
+
+/// Whether the word is over.
+fn ends(word: &ParseNestedMeta<'_>) -> bool {
+    word.input.is_empty() || word.input.peek(Token![,])
+}
+
 /// The field that is named behind `=`.
 fn member(word: &ParseNestedMeta<'_>, such: &str) -> Result<Member> {
     let name = shown(&word.path);
-    if !word.input.peek(syn::Token![=]) {
+    if !word.input.peek(Token![=]) {
         return Err(word.error(format!("`{name}` wants the name of a field: `{name} = {such}`")));
     }
     let value = word.value()?;
@@ -79,9 +103,9 @@ fn member(word: &ParseNestedMeta<'_>, such: &str) -> Result<Member> {
         let text: LitStr = value.parse()?;
         return Err(Error::new(text.span(), format!("name the field without quotes: `{name} = {}`", text.value())));
     }
-    value
-        .parse()
-        .map_err(|error| Error::new(error.span(), format!("name a field: `{name} = {such}`, or by its number")))
+    let at = value.span();
+    let field = value.parse().ok().filter(|_| ends(word));
+    field.ok_or_else(|| Error::new(at, format!("name a field: `{name} = {such}`, or by its number")))
 }
 
 /// As it is written.

@@ -78,7 +78,8 @@ impl<T: Payload> Header<T> {
     message = "`{Self}` cannot be kept in a checkpoint",
     label = "a runner with a store keeps what passes between its nodes",
     note = "a checkpointed type is `Serialize`, `DeserializeOwned` and `Schema`: `#[stroma::state]` of feature `derive`, or \
-            `#[derive(serde::Serialize, serde::Deserialize, postcard_schema::Schema)]`",
+            `#[derive(Clone, serde::Serialize, serde::Deserialize, postcard_schema::Schema)]`",
+    note = "`usize` has another size on another machine: `u32` or `u64`",
     note = "a runner without a store asks for none of this: `Runner::new(pipeline)`"
 )]
 pub trait Payload: Serialize + DeserializeOwned + Schema {

@@ -96,6 +96,7 @@ impl fmt::Debug for HeapStore {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Store for HeapStore {
     type Session<'a> = HeapSession<'a>;
     type Opening<'a> = Never<Result<HeapSession<'a>, StoreError>>;

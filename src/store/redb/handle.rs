@@ -186,6 +186,7 @@ impl fmt::Debug for RedbStore {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Store for RedbStore {
     type Session<'a> = RedbSession;
     type Opening<'a> = RedbOpening;

@@ -57,7 +57,7 @@ pub(super) fn refused(error: &ServerError) -> Trouble {
 pub(super) fn lost(error: &RedisError) -> Trouble {
     match error.kind() {
         ErrorKind::AuthenticationFailed => Trouble::Final(of(StoreErrorKind::Denied, error)),
-        ErrorKind::InvalidClientConfig => Trouble::Final(of(StoreErrorKind::Unavailable, error)),
+        ErrorKind::InvalidClientConfig => Trouble::Final(of(StoreErrorKind::Misconfigured, error)),
         ErrorKind::Server(_) | ErrorKind::Extension => {
             let code = error.code().unwrap_or("ERR");
             match refused_by(code, error.detail().unwrap_or_default()) {

@@ -130,12 +130,12 @@ impl RedisStore {
     /// ```
     ///
     /// # Errors
-    /// [`Unavailable`](StoreErrorKind::Unavailable) when `url` is no such URL, when it asks for TLS without the feature, or when
-    /// `ttl` is shorter than a second.
+    /// [`Misconfigured`](StoreErrorKind::Misconfigured) when `url` is no such URL, when it asks for TLS without the feature, or
+    /// when `ttl` is shorter than a second.
     pub fn new(url: &str, ttl: Duration) -> Result<Self, StoreError> {
         if ttl < Duration::from_secs(1) {
             let detail = "a run that expires within a second cannot be resumed: give it longer to live";
-            return Err(error::of(StoreErrorKind::Unavailable, detail));
+            return Err(error::of(StoreErrorKind::Misconfigured, detail));
         }
         let client = Client::open(url).map_err(|error| unusable(url, &error))?;
         Ok(Self::of(Settings {
@@ -194,10 +194,11 @@ impl RedisStore {
     /// server with an authority of its own.
     ///
     /// # Errors
-    /// [`Unavailable`](StoreErrorKind::Unavailable) when there is no certificate in `pem`.
+    /// [`Misconfigured`](StoreErrorKind::Misconfigured) when there is no certificate in `pem`.
     #[cfg(feature = "redis-tls")]
     pub fn with_root_certificate(self, pem: impl AsRef<[u8]>) -> Result<Self, StoreError> {
-        let trust = tls::Trust::in_pem(pem.as_ref()).map_err(|error| error::of(StoreErrorKind::Unavailable, error))?;
+        let trust =
+            tls::Trust::in_pem(pem.as_ref()).map_err(|error| error::of(StoreErrorKind::Misconfigured, error))?;
         Ok(self.with(|settings| settings.trust = trust))
     }
 
@@ -318,6 +319,7 @@ impl fmt::Debug for RedisStore {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl Store for RedisStore {
     type Session<'a> = RedisSession;
     type Opening<'a> = RedisOpening;
@@ -383,7 +385,7 @@ impl RedisRuns<'_> {
 #[cold]
 fn unusable(url: &str, error: &::redis::RedisError) -> StoreError {
     if url.starts_with("rediss:") && cfg!(not(feature = "redis-tls")) {
-        return error::of(StoreErrorKind::Unavailable, "`rediss://` wants feature `redis-tls` of stroma");
+        return error::of(StoreErrorKind::Misconfigured, "`rediss://` wants feature `redis-tls` of stroma");
     }
-    error::of(StoreErrorKind::Unavailable, error)
+    error::of(StoreErrorKind::Misconfigured, format_args!("a URL is such as `redis://host:6379/`: {error}"))
 }

@@ -27,6 +27,7 @@ impl<S> fmt::Debug for Tortured<S> {
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<S: Store> Store for Tortured<S> {
     type Session<'a>
         = TorturedSession<'a, S>

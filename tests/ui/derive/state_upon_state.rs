@@ -1,0 +1,6 @@
+// A state that is said twice.
+#[stroma::state]
+#[stroma::state]
+struct Page(u32);
+
+fn main() {}
