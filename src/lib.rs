@@ -114,6 +114,17 @@
 //! | `spawned` | another core | `.spawned()` |
 //! | [`seal`](Pipeline::seal) | a function that returns it | `.seal()`, as [`Sealed`] |
 //!
+//! # What there is not
+//! - Loops, conditions, and a fan-out over a list: not yet. A `match` or a loop within one node does it, without checkpoints of its
+//!   own.
+//! - Parallel cores, but for `.spawned()`: the branches of [`par()`] take turns on one task.
+//! - A rate limit, a circuit breaker, a bulkhead: they belong around the client that a node calls, where several pipelines share them.
+//! - Sagas: nothing undoes what a node did. [`Halted`] says how far a run got; a pipeline of your own can take it back.
+//! - A human in the loop, signals, timers of days: end the pipeline there, and begin a second one with the answer.
+//! - Exactly once for effects on the outside: a node that was cut off runs again, and
+//!   [`NodeCx::idempotency_key`] is the same each time.
+//! - A scheduler, or anything that picks a run up by itself: whoever calls [`Runner::run_as`] again does.
+//!
 //! # Features
 //! Each only adds items. Without any of them the crate is `no_std` and has no heap. On by default are `alloc`, `json`, `redb`,
 //! `std` and `tokio`.
@@ -128,7 +139,7 @@
 //! - `redis`: `RedisStore`, checkpoints on a server that many machines share, and `Builder::with_redis`. With `tokio`.
 //! - `redis-tls`: `rediss://`, the same over TLS. With `redis`.
 //! - `reqwest`: `reqwest::Error` as a failure. With `std`.
-//! - `std`: fresh run ids, so `run` in a runner that reports; `std::io::Error` as a failure. With `alloc`.
+//! - `std`: fresh run ids, so `run` in a runner that reports; `AnyRunner`; `std::io::Error` as a failure. With `alloc`.
 //! - `testing`: for a program's own tests. `testing::conformance!` puts a store of your own to every clause of the contract, and
 //!   `testing::Torture` kills your pipeline at every boundary and compares. With `tokio`.
 //! - `tokio`: `Runner::quick`, `TokioClock`, `.spawned()`, `EventStream`. With `std`.

@@ -185,7 +185,7 @@ fn leaf<B>(id: &'static str, body: B) -> Step<B, Policy<Inherit, Unlimited, Stor
 /// let pipeline = par(node("count", count), node("upper", upper)).map(|(count, upper)| format!("{count} {upper}"));
 /// # let _ = pipeline;
 /// ```
-#[doc(alias("join", "parallel", "fan_out"))]
+#[doc(alias("join", "parallel", "concurrent", "branch", "fork", "fan_out", "fan-out"))]
 pub fn par<A, B, In, Error, Left, Right, LeftOut, RightOut>(
     left: A,
     right: B,

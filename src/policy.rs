@@ -126,7 +126,12 @@ const fn scramble(seed: u64) -> u64 {
 /// assert_eq!(PATIENT.max_attempts(), 6);
 /// assert_eq!(PolicyMap::default().max_attempts(), 5);
 /// ```
-#[doc(alias("RetryPolicy", "retries"))]
+///
+/// # What it is not
+/// It counts the failures of one node in one run. A circuit breaker or a rate limit, which look at all calls of a process, belong
+/// around the client that the node calls; what they refuse is then a failure of some class, and
+/// [`retry_after`](crate::Failure::retry_after) says when to come back.
+#[doc(alias("RetryPolicy", "retries", "circuit_breaker", "rate_limit"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PolicyMap {
     recoverable: Rule,

@@ -134,12 +134,14 @@ where
 
     /// Goes on with a run, without its input.
     ///
+    /// A run cannot wait for a person or a signal in its middle: let the pipeline end there, and begin a second one with the answer.
+    ///
     /// # Errors
     /// As [`run_as`](Self::run_as). An id that the store does not know is an error, never a fresh start.
     ///
     /// # Cancel safety
     /// As [`run`](Self::run).
-    #[doc(alias("recover", "restart"))]
+    #[doc(alias("recover", "restart", "human_in_the_loop", "interrupt", "signal"))]
     pub fn resume(&self, id: impl Into<RunId>) -> Run<'_, N, E>
     where
         E: Resumable,
