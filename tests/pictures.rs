@@ -149,6 +149,19 @@ fn what_is_short_and_last_has_its_words_before_it() {
 }
 
 #[test]
+fn attempts_that_took_no_time_are_counted() {
+    let still = trace(vec![
+        event("a", 1, 0, 0, failed("busy")),
+        event("a", 2, 0, 0, failed("busy")),
+        event("a", 3, 0, 0, is("succeeded")),
+        event("b", 1, 0, 0, is("succeeded")),
+    ]);
+    let svg = elements(&still.timeline().svg().to_string());
+    let texts = texts(&svg);
+    assert!(texts.contains(&"attempt 3, 0 s") && !texts.iter().any(|text| text.starts_with("attempt 1")), "{texts:?}");
+}
+
+#[test]
 fn the_times_above_a_run_of_days_are_within_the_picture() {
     const HOUR: u64 = 3_600_000 * MS;
     let days = trace(vec![event("a", 1, 0, 72 * HOUR, is("succeeded"))]);

@@ -97,6 +97,13 @@ impl Bars<'_> {
         next.map_or(self.scale.end(), |(_, next)| self.ends(next).0)
     }
 
+    /// Whether this attempt lies on the one before it, which is then not seen.
+    fn covers(&self, at: usize) -> bool {
+        let Some((_, event)) = self.row.events.get(at) else { return false };
+        let before = at.checked_sub(1).and_then(|before| self.row.events.get(before));
+        event.attempt > 1 && before.is_some_and(|(_, before)| self.ends(before).0 + LEAST > self.ends(event).0)
+    }
+
     fn bar(&self, at: usize, event: &Event, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (from, to) = self.ends(event);
         let (x, wide, y) = (Px(from), Px(to - from), self.top + 5);
@@ -136,6 +143,10 @@ impl Bars<'_> {
             Outcome::CutShort => ("on-cut", spent(event, "cut short, "), "cut short".to_string()),
             Outcome::Restored => ("beside", "restored".to_string(), String::new()),
             Outcome::Replayed => ("beside", "replayed".to_string(), String::new()),
+        };
+        let (all, less) = match self.covers(at) {
+            true => (format!("attempt {}, {all}", event.attempt), format!("attempt {}, {less}", event.attempt)),
+            false => (all, less),
         };
         let wait = self.row.wait(at);
         let next = if wait.is_some() { to } else { self.next(at) };
