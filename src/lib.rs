@@ -255,6 +255,22 @@ mod valid;
 #[cfg(feature = "json")]
 mod value;
 
+// rustdoc forgets an alias that stands at an item of a private module, so it stands here.
+#[doc(alias("callback", "listener", "middleware"))]
+pub use observe::Hooks;
+#[doc(alias("step", "task"))]
+pub use pipeline::node;
+#[doc(alias("join", "parallel", "concurrent", "branch", "fork", "fan_out", "fan-out"))]
+pub use pipeline::par;
+#[doc(alias("jitter", "exponential", "delay"))]
+pub use policy::Backoff;
+#[doc(alias("RetryPolicy", "retries", "circuit_breaker", "rate_limit"))]
+pub use policy::PolicyMap;
+#[doc(alias("saga", "compensate", "rollback"))]
+pub use runner::Halted;
+#[doc(alias("executor", "engine", "workflow"))]
+pub use runner::Runner;
+
 pub use budget::{
     Accounts, AccountsError, AheadReservation, Amount, Budget, BudgetExceeded, Dimension, EmptyBudget, FALLBACKS_MAX,
     FallbackError, Fallbacks, LEDGERS, Ledger, LedgerError, Ledgers, ModelName, OWN_PRICES_MAX, Price, Pricing,
@@ -282,8 +298,8 @@ pub use observe::Valued;
 #[cfg(feature = "json")]
 pub use observe::{AsIs, Redact, TraceError, ValueTrace};
 pub use observe::{
-    Attempt, Both, Ended, Failed, Hooked, Hooks, Message, NoTrace, NotKept, Reason, Record, Recordable, Ring,
-    RingEvent, RingOf, RingOutcome, RingTrace, RingValues, Slice, Slices, Stopped, Succeeded, Told, Tracer,
+    Attempt, Both, Ended, Failed, Hooked, Message, NoTrace, NotKept, Reason, Record, Recordable, Ring, RingEvent,
+    RingOf, RingOutcome, RingTrace, RingValues, Slice, Slices, Stopped, Succeeded, Told, Tracer,
 };
 #[cfg(feature = "alloc")]
 pub use observe::{Difference, Event, Field, ListTrace, Outcome, Trace};
@@ -298,15 +314,15 @@ pub use picture::{Dot, Graph, Mermaid};
 pub use picture::{Html, Svg, Table, Timeline};
 #[doc(hidden)]
 pub use pipeline::{__beside, __par_chained, __types_of};
-pub use pipeline::{Pipeline, Sealed, node, node_with, par};
-pub use policy::{Backoff, PolicyMap, ms, secs};
+pub use pipeline::{Pipeline, Sealed, node_with};
+pub use policy::{ms, secs};
 pub use report::{Report, RunStatus, Spent};
 pub use run::{RUN_ID_MAX, RunId, RunIdError};
 #[cfg(feature = "tokio")]
 pub use runner::Quick;
 #[cfg(feature = "std")]
 pub use runner::{AnyRunner, RunResult};
-pub use runner::{Build, BuildError, Builder, Caps, Cause, Completed, Halted, NoContext, Resumable, Run, Runner};
+pub use runner::{Build, BuildError, Builder, Caps, Cause, Completed, NoContext, Resumable, Run};
 #[cfg(all(feature = "std", feature = "json"))]
 pub use runner::{Replay, ReplayEnv, ReplayError, Replayed};
 pub use slot::{Place, Slot, SlotKind};

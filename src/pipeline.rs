@@ -131,7 +131,6 @@ pub type TryMapStep<F, In, Out, Error> = <Out as Known>::Is<TryMap<F, In, Out, E
 /// - *cannot move out of `client`, a captured variable in an `Fn` closure*: so does this one; the compiler shows where.
 /// - *function is expected to take 1 argument, but it takes 2 arguments*: it takes a [`NodeCx`](crate::NodeCx) too, so it wants
 ///   [`node_with`].
-#[doc(alias("step", "task"))]
 pub fn node<F, In, Fut, Out, Error>(id: &'static str, function: F) -> Pipeline<FnStep<F, In, Fut, Out>, In, Out, Error>
 where
     F: NodeFn<In, Fut = Fut, Out = Out, Error = Error>,
@@ -185,7 +184,6 @@ fn leaf<B>(id: &'static str, body: B) -> Step<B, Policy<Inherit, Unlimited, Stor
 /// let pipeline = par(node("count", count), node("upper", upper)).map(|(count, upper)| format!("{count} {upper}"));
 /// # let _ = pipeline;
 /// ```
-#[doc(alias("join", "parallel", "concurrent", "branch", "fork", "fan_out", "fan-out"))]
 pub fn par<A, B, In, Error, Left, Right, LeftOut, RightOut>(
     left: A,
     right: B,

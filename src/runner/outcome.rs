@@ -36,7 +36,6 @@ pub struct Completed<Out, T> {
 /// Nothing is taken back: there are no sagas. What nodes did before stays done, and the trace says which those were.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
-#[doc(alias("saga", "compensate", "rollback"))]
 pub struct Halted<E, T> {
     /// The node that it stopped at, or `None` where it was not at a node.
     pub node: Option<&'static str>,

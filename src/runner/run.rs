@@ -39,7 +39,6 @@ use crate::{
 /// # In a struct
 /// A struct that holds a runner is generic over `AnyRunner`, and a function that makes one returns `impl
 /// AnyRunner<In = .., Out = ..>`.
-#[doc(alias("executor", "engine", "workflow"))]
 pub struct Runner<N, E> {
     pub(crate) node: Sealed<N>,
     pub(crate) env: E,
