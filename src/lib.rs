@@ -114,6 +114,17 @@
 //! | `spawned` | another core | `.spawned()` |
 //! | [`seal`](Pipeline::seal) | a function that returns it | `.seal()`, as [`Sealed`] |
 //!
+//! # What there is not
+//! - Loops, conditions, and a fan-out over a list: not yet. A `match` or a loop within one node does it, without checkpoints of its
+//!   own.
+//! - Parallel cores, but for `.spawned()`: the branches of [`par()`] take turns on one task.
+//! - A rate limit, a circuit breaker, a bulkhead: they belong around the client that a node calls, where several pipelines share them.
+//! - Sagas: nothing undoes what a node did. [`Halted`] says how far a run got; a pipeline of your own can take it back.
+//! - A human in the loop, signals, timers of days: end the pipeline there, and begin a second one with the answer.
+//! - Exactly once for effects on the outside: a node that was cut off runs again, and
+//!   [`NodeCx::idempotency_key`] is the same each time.
+//! - A scheduler, or anything that picks a run up by itself: whoever calls [`Runner::run_as`] again does.
+//!
 //! # Features
 //! Each only adds items. Without any of them the crate is `no_std` and has no heap. On by default are `alloc`, `json`, `redb`,
 //! `std` and `tokio`.
@@ -128,7 +139,7 @@
 //! - `redis`: `RedisStore`, checkpoints on a server that many machines share, and `Builder::with_redis`. With `tokio`.
 //! - `redis-tls`: `rediss://`, the same over TLS. With `redis`.
 //! - `reqwest`: `reqwest::Error` as a failure. With `std`.
-//! - `std`: fresh run ids, so `run` in a runner that reports; `std::io::Error` as a failure. With `alloc`.
+//! - `std`: fresh run ids, so `run` in a runner that reports; `AnyRunner`; `std::io::Error` as a failure. With `alloc`.
 //! - `testing`: for a program's own tests. `testing::conformance!` puts a store of your own to every clause of the contract, and
 //!   `testing::Torture` kills your pipeline at every boundary and compares. With `tokio`.
 //! - `tokio`: `Runner::quick`, `TokioClock`, `.spawned()`, `EventStream`. With `std`.
@@ -244,6 +255,22 @@ mod valid;
 #[cfg(feature = "json")]
 mod value;
 
+// rustdoc forgets an alias that stands at an item of a private module, so it stands here.
+#[doc(alias("callback", "listener", "middleware"))]
+pub use observe::Hooks;
+#[doc(alias("step", "task"))]
+pub use pipeline::node;
+#[doc(alias("join", "parallel", "concurrent", "branch", "fork", "fan_out", "fan-out"))]
+pub use pipeline::par;
+#[doc(alias("jitter", "exponential", "delay"))]
+pub use policy::Backoff;
+#[doc(alias("RetryPolicy", "retries", "circuit_breaker", "rate_limit"))]
+pub use policy::PolicyMap;
+#[doc(alias("saga", "compensate", "rollback"))]
+pub use runner::Halted;
+#[doc(alias("executor", "engine", "workflow"))]
+pub use runner::Runner;
+
 pub use budget::{
     Accounts, AccountsError, AheadReservation, Amount, Budget, BudgetExceeded, Dimension, EmptyBudget, FALLBACKS_MAX,
     FallbackError, Fallbacks, LEDGERS, Ledger, LedgerError, ModelName, OWN_PRICES_MAX, Price, Pricing, PricingError,
@@ -265,8 +292,8 @@ pub use observe::Valued;
 #[cfg(feature = "json")]
 pub use observe::{AsIs, Redact, TraceError, ValueTrace};
 pub use observe::{
-    Attempt, Ended, Failed, Hooks, Message, NoTrace, NotKept, Reason, Record, Ring, RingEvent, RingOutcome, RingTrace,
-    Slice, Slices, Stopped, Succeeded, Tracer,
+    Attempt, Ended, Failed, Message, NoTrace, NotKept, Reason, Record, Ring, RingEvent, RingOutcome, RingTrace, Slice,
+    Slices, Stopped, Succeeded, Tracer,
 };
 #[cfg(feature = "alloc")]
 pub use observe::{Difference, Event, Field, ListTrace, Outcome, Trace};
@@ -281,15 +308,15 @@ pub use picture::{Dot, Graph, Mermaid};
 pub use picture::{Html, Svg, Table, Timeline};
 #[doc(hidden)]
 pub use pipeline::{__beside, __par_chained, __types_of};
-pub use pipeline::{Pipeline, Sealed, node, node_with, par};
-pub use policy::{Backoff, PolicyMap, ms, secs};
+pub use pipeline::{Pipeline, Sealed, node_with};
+pub use policy::{ms, secs};
 pub use report::{Report, RunStatus, Spent};
 pub use run::{RUN_ID_MAX, RunId, RunIdError};
 #[cfg(feature = "tokio")]
 pub use runner::Quick;
 #[cfg(feature = "std")]
 pub use runner::{AnyRunner, RunResult};
-pub use runner::{BuildError, Builder, Cause, Completed, Halted, NoContext, Resumable, Run, Runner};
+pub use runner::{BuildError, Builder, Cause, Completed, NoContext, Resumable, Run};
 #[cfg(all(feature = "std", feature = "json"))]
 pub use runner::{Replay, ReplayEnv, ReplayError, Replayed};
 pub use slot::{Place, Slot, SlotKind};

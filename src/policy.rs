@@ -28,7 +28,6 @@ pub const fn secs(secs: u64) -> Duration {
 /// let growing = Backoff::exponential(ms(200)).cap(secs(1)).without_jitter();
 /// assert_eq!([1, 2, 3, 4].map(|retry| growing.delay(retry, 0)), [ms(200), ms(400), ms(800), secs(1)]);
 /// ```
-#[doc(alias("jitter", "exponential", "delay"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backoff {
     base: Duration,
@@ -126,7 +125,11 @@ const fn scramble(seed: u64) -> u64 {
 /// assert_eq!(PATIENT.max_attempts(), 6);
 /// assert_eq!(PolicyMap::default().max_attempts(), 5);
 /// ```
-#[doc(alias("RetryPolicy", "retries"))]
+///
+/// # What it is not
+/// It counts the failures of one node in one run. A circuit breaker or a rate limit, which look at all calls of a process, belong
+/// around the client that the node calls; what they refuse is then a failure of some class, and
+/// [`retry_after`](crate::Failure::retry_after) says when to come back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PolicyMap {
     recoverable: Rule,

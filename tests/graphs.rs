@@ -152,7 +152,7 @@ fn layers_are_told_with_the_node_or_around_the_nodes() {
                 n1["a<br>up to 6 attempts<br>time-out 1#46;5s<br>output checked"]
                 n2["b<br>one attempt<br>no checkpoint"]
             end
-            subgraph l4["budget: 500 tokens, $0#46;50, 60s"]
+            subgraph l4["budget: 500 tokens, $0.50, 60s"]
                 n3["c"]
             end
         end
@@ -238,7 +238,7 @@ fn check_id(id: &str) {
         id.chars().map(|c| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() }).collect();
     let mermaid = pipeline.describe().mermaid().to_string();
     let of_mermaid = label(&mermaid, "n1[\"", "\"]");
-    assert!(!of_mermaid.contains(['"', '<', '>', '&', '`', '*', '[', ']', '{', '|', '\\']), "{of_mermaid}");
+    assert!(!of_mermaid.contains(['"', '<', '>', '&', '`', '*', '[', ']', '{', '|', '\\', '$', ':']), "{of_mermaid}");
     let dot = pipeline.describe().dot().to_string();
     let of_dot = label(&dot, "n1 [label=\"", "\"]");
     for (graph, read) in [(&mermaid, read_mermaid(&of_mermaid)), (&dot, read_dot(&of_dot))] {
@@ -265,14 +265,17 @@ fn hostile_ids_stay_text() {
         "#quot; &quot; &amp; %%{init}%%",
         "back\\slash \\n \\\"",
         "click n1 href \"javascript:alert(1)\"",
+        "$$x^2$$",
+        "fa:fa-car",
+        "style n1 fill:#f00;",
         "名前 — é 🦀",
     ] {
         check_id(id);
     }
-    let turned = named("abc\u{202e}def");
+    let turned = named("abc\u{202e}d\u{61c}ef");
     for graph in [turned.describe().mermaid().to_string(), turned.describe().dot().to_string()] {
-        assert!(!graph.contains('\u{202e}'), "{graph}");
-        assert!(graph.contains("202e"), "{graph}");
+        assert!(!graph.contains(['\u{202e}', '\u{61c}']), "{graph}");
+        assert!(graph.contains("202e") && graph.contains("61c"), "{graph}");
     }
 }
 

@@ -228,6 +228,31 @@ fn a_compile_error_fits_on_a_screen() {
     assert!(long.is_empty(), "\n{}", long.join("\n"));
 }
 
+/// rustdoc finds an alias of an item that is re-exported from a private module only if it stands at the `pub use`.
+#[test]
+fn aliases_stand_where_the_documentation_finds_them() {
+    let public = ["src/lib.rs", "src/json.rs", "src/store/mod.rs", "src/testing/mod.rs"].map(|path| root().join(path));
+    let mut folders = vec![root().join("src")];
+    let (mut lost, mut found) = (Vec::new(), 0);
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            // Those of methods are found wherever they stand.
+            let count = text(&path).lines().filter(|line| line.starts_with("#[doc(alias")).count();
+            found += count;
+            if count != 0 && !public.contains(&path) {
+                lost.push(path);
+            }
+        }
+    }
+    assert!(found > 0);
+    assert!(lost.is_empty(), "{lost:?}");
+}
+
 #[test]
 fn what_is_not_in_an_error_is_noticed() {
     let whole = "error: no\n  |\n1 | f()\n  = note: why\n  = note: required\n";

@@ -80,6 +80,15 @@ c           1  400 ms  500 ms                   cut short
     assert_eq!(trace(vec![]).table().to_string(), "0 attempts · 0 s\n");
 }
 
+#[test]
+fn the_sums_of_a_narrow_table_go_on_below() {
+    let narrow = eventful().table().width(60).to_string();
+    assert!(narrow.ends_with("\n4 attempts, 2 failed, 1 restored · 900 ms · 1,500 tokens\n    $0.0052\n"), "{narrow}");
+    assert!(narrow.lines().all(|line| line.width() <= 60), "{narrow}");
+    let one = trace(vec![paid(event("a", 1, 0, MS, is("succeeded")), 1, "0.000000000001")]);
+    assert!(one.table().to_string().ends_with("1 attempt · 1 ms · 1 token · $0.000000000001\n"), "{}", one.table());
+}
+
 /// The texts of a picture, without titles.
 fn texts(elements: &[Element]) -> Vec<&str> {
     elements.iter().filter(|element| element.name == "text").map(|element| element.text.as_str()).collect()
@@ -121,6 +130,59 @@ fn times_are_lengths() {
     let [a, b] = bars.as_slice() else { panic!("{bars:?}") };
     assert!((a.number("x") + a.number("width") - b.number("x")).abs() < 0.11, "{bars:?}");
     assert!((3.0 * a.number("width") - b.number("width")).abs() < 0.51, "{bars:?}");
+}
+
+#[test]
+fn what_is_short_and_last_has_its_words_before_it() {
+    let trace = trace(vec![
+        event("long", 1, 0, 1_000 * MS, is("succeeded")),
+        event("late", 1, 999 * MS, MS, failed("no")),
+        event("kept", 0, 1_000 * MS, 0, is("restored")),
+    ]);
+    let svg = elements(&trace.timeline().svg().to_string());
+    for says in ["✕ 1 ms: no", "restored"] {
+        let text = svg.iter().find(|element| element.name == "text" && element.text == says).expect(says);
+        assert_eq!(text.attributes.get("text-anchor").map(String::as_str), Some("end"), "{text:?}");
+        assert!(text.number("x") > 1_000.0 && text.number("x") < 1_076.0, "{text:?}");
+    }
+    assert!(!svg.iter().any(|element| element.name == "text" && element.text.is_empty()), "{svg:?}");
+}
+
+#[test]
+fn attempts_that_took_no_time_are_counted() {
+    let still = trace(vec![
+        event("a", 1, 0, 0, failed("busy")),
+        event("a", 2, 0, 0, failed("busy")),
+        event("a", 3, 0, 0, is("succeeded")),
+        event("b", 1, 0, 0, is("succeeded")),
+    ]);
+    let svg = elements(&still.timeline().svg().to_string());
+    let texts = texts(&svg);
+    assert!(texts.contains(&"attempt 3, 0 s") && !texts.iter().any(|text| text.starts_with("attempt 1")), "{texts:?}");
+}
+
+#[test]
+fn the_times_above_a_run_of_days_are_within_the_picture() {
+    const HOUR: u64 = 3_600_000 * MS;
+    let days = trace(vec![event("a", 1, 0, 72 * HOUR, is("succeeded"))]);
+    let svg = elements(&days.timeline().svg().to_string());
+    let times: Vec<_> = svg.iter().filter(|element| element.name == "text" && element.text.ends_with(" min")).collect();
+    assert!(times.iter().any(|time| time.text == "36 h 00 min"), "{times:?}");
+    for time in times {
+        let wide = 7.3 * time.text.width() as f64;
+        let right = match time.attributes.get("text-anchor").map(String::as_str) {
+            Some("middle") => time.number("x") + wide / 2.0,
+            Some("end") => time.number("x"),
+            _ => time.number("x") + wide,
+        };
+        assert!(right <= 1_100.0, "{time:?}");
+    }
+}
+
+#[test]
+fn a_page_is_printed_whole() {
+    let html = trace(vec![]).timeline().html().to_string();
+    assert!(html.contains("@media print{") && html.contains(".scroll svg{min-width:0}"), "{html}");
 }
 
 #[test]
@@ -261,8 +323,8 @@ fn check(trace: &Trace) {
             !table.chars().any(|c| c.is_control() && c != '\n' || ('\u{202a}'..='\u{202e}').contains(&c)),
             "{table:?}"
         );
-        let rows = table.lines().count().saturating_sub(1);
-        assert!(rows <= 2 * trace.events().len() + 1, "{table}");
+        // A head, an attempt on two lines, and the sums on five.
+        assert!(table.lines().count() <= 1 + 2 * trace.events().len() + 5, "{table}");
         if columns == 200 {
             assert!(table.lines().all(|line| line.width() <= columns), "{table}");
         }

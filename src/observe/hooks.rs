@@ -49,7 +49,6 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
-#[doc(alias("callback", "listener", "middleware"))]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no hook for a node that takes `{In}`, yields `{Out}` and fails with `{Er}`",
     label = "the hooks of this runner see every one of its nodes",

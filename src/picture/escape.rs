@@ -24,7 +24,7 @@ impl<W: Write> Write for Escaping<'_, W> {
 
 /// Whether a character ends a line in some reader or turns the direction of what follows.
 const fn turns(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
 /// Within a string in double quotes of a Mermaid flowchart.
@@ -33,9 +33,10 @@ pub(super) struct InMermaid<T>(pub(super) T);
 impl<T: fmt::Display> fmt::Display for InMermaid<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fn character(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
-            // Quotes, HTML, entities and Markdown are all read there, so only what cannot begin one stays as it is.
+            // Quotes, HTML, entities, Markdown, formulas (`$$`), icons (`fa:`) and styles (`style a:#`) are all read there, so only
+            // what cannot begin one stays as it is.
             match c {
-                ' ' | ',' | ':' | '-' | '_' | '/' | '$' | '…' | '→' => f.write_char(c),
+                ' ' | ',' | '-' | '_' | '/' | '…' | '→' => f.write_char(c),
                 c if c.is_alphanumeric() => f.write_char(c),
                 c => write!(f, "#{};", u32::from(c)),
             }

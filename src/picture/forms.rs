@@ -54,7 +54,8 @@ impl Form for Mermaid {
     }
 
     fn enter(f: &mut fmt::Formatter<'_>, at: Indent, number: u32, label: Around<'_>) -> fmt::Result {
-        writeln!(f, "{at}subgraph l{number}[\"{}\"]", InMermaid(label))
+        // Our own words and numbers: nothing in them is read as anything else.
+        writeln!(f, "{at}subgraph l{number}[\"{label}\"]")
     }
 
     fn leave(f: &mut fmt::Formatter<'_>, at: Indent) -> fmt::Result {

@@ -13,6 +13,9 @@ impl<'a, S: Shown> Description<'a, S> {
     ///
     /// A node shows what it has itself: retries, a time-out, checks, no checkpoint. Layers around several nodes are frames.
     ///
+    /// Mermaid refuses what has more than 500 edges or 50,000 characters, unless it is told to take more (`maxEdges`,
+    /// `maxTextSize`); then take [`dot`](Self::dot).
+    ///
     /// ```
     /// # use stroma::{Backoff, PolicyMap, ms, node, par, secs};
     /// # #[derive(Debug)] struct AppError;

@@ -127,7 +127,16 @@ impl fmt::Display for Table<'_> {
                 end(&mut line)?;
             }
         }
-        write!(line, "{sums}")?;
+        for part in sums.to_string().split(" · ") {
+            match width(&line) + 3 + width(part) {
+                _ if line.is_empty() => line.push_str(part),
+                wide if wide <= self.width => write!(line, " · {part}")?,
+                _ => {
+                    end(&mut line)?;
+                    write!(line, "    {part}")?;
+                }
+            }
+        }
         end(&mut line)
     }
 }

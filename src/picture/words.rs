@@ -20,7 +20,12 @@ pub(super) struct Time(pub(super) Duration);
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (secs, nanos) = (self.0.as_secs(), self.0.as_nanos());
+        // What is rounded up to a whole of the next unit is told in that.
+        let nanos = match self.0.as_nanos() {
+            minutes @ 60_000_000_000.. => minutes,
+            nanos => rounded(nanos),
+        };
+        let secs = nanos / 1_000_000_000;
         match secs {
             3_600.. => return write!(f, "{} h {:02} min", secs / 3_600, secs % 3_600 / 60),
             60.. => return write!(f, "{} min {:02} s", secs / 60, secs % 60),
@@ -38,8 +43,8 @@ impl fmt::Display for Time {
             10..100 => (10, 1),
             _ => (1, 0),
         };
-        let rounded = (nanos * scale + unit / 2) / unit;
-        let (whole, part) = (rounded / scale, rounded % scale);
+        let shown = nanos * scale / unit;
+        let (whole, part) = (shown / scale, shown % scale);
         if part == 0 {
             return write!(f, "{whole} {name}");
         }
@@ -47,6 +52,15 @@ impl fmt::Display for Time {
         write!(decimals, "{part:0digits$}")?;
         write!(f, "{whole}.{} {name}", decimals.trim_end_matches('0'))
     }
+}
+
+/// To three digits.
+fn rounded(nanos: u128) -> u128 {
+    let mut unit = 1;
+    while nanos / unit >= 1_000 {
+        unit *= 10;
+    }
+    (nanos + unit / 2) / unit * unit
 }
 
 /// A number with its thousands set apart: `12,345`.
@@ -105,7 +119,8 @@ impl fmt::Display for Spend<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(spent, before) = self;
         if spent.tokens != 0 {
-            write!(f, "{before}{} tokens", Count(spent.tokens))?;
+            let plural = if spent.tokens == 1 { "" } else { "s" };
+            write!(f, "{before}{} token{plural}", Count(spent.tokens))?;
         }
         if spent.cost != Usd::ZERO {
             write!(f, "{before}{}", spent.cost)?;
@@ -225,12 +240,14 @@ mod tests {
             (0, "0 s"),
             (7, "7 ns"),
             (1_500, "1.5 µs"),
-            (999_999, "1000 µs"),
+            (999_499, "999 µs"),
+            (999_999, "1 ms"),
             (12_340_000, "12.3 ms"),
             (320_000_000, "320 ms"),
             (1_254_000_000, "1.25 s"),
             (2_005_000_000, "2.01 s"),
-            (59_960_000_000, "60 s"),
+            (59_940_000_000, "59.9 s"),
+            (59_960_000_000, "1 min 00 s"),
             (125_000_000_000, "2 min 05 s"),
             (3_725_000_000_000, "1 h 02 min"),
         ] {

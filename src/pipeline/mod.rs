@@ -92,6 +92,14 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     }
 
     /// What comes next: a node, a branching or a whole pipeline that takes what this one yields.
+    ///
+    /// ```
+    /// # use stroma::node;
+    /// # async fn read(path: String) -> Result<String, std::io::Error> { Ok(path) }
+    /// # async fn count(text: String) -> Result<u32, std::io::Error> { Ok(text.len() as u32) }
+    /// let pipeline = node("read", read).then(node("count", count));
+    /// assert_eq!(pipeline.describe().to_string(), "read -> count");
+    /// ```
     #[doc(alias("and_then", "chain", "pipe"))]
     pub fn then<X: IntoNode<Out, Error>>(self, next: X) -> Pipeline<C::Out, In, X::Out, Error>
     where
@@ -101,6 +109,17 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     }
 
     /// A plain function between two nodes. It has no id and no checkpoint; after a resume it may be called again.
+    ///
+    /// ```
+    /// # use stroma::{Runner, node};
+    /// # async fn read(x: u32) -> Result<String, std::io::Error> { Ok(x.to_string()) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let pipeline = node("read", read).map(|text| text.len() as u32);
+    /// assert_eq!(Runner::quick(pipeline).build()?.run(128).await?.output, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[doc(alias("map_ok"))]
     pub fn map<F, To>(self, function: F) -> Pipeline<C::Out, In, To, Error>
     where
@@ -111,6 +130,21 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     }
 
     /// A plain function that can fail. It has no id and no checkpoint, and is not retried by itself.
+    ///
+    /// ```
+    /// # use stroma::{Runner, node};
+    /// # #[derive(Debug, thiserror::Error)] #[error("{0}")] struct AppError(String);
+    /// # impl stroma::Failure for AppError {}
+    /// # async fn read(text: String) -> Result<String, AppError> { Ok(text) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let number = |text: String| text.trim().parse::<u32>().map_err(|error| AppError(error.to_string()));
+    /// let runner = Runner::quick(node("read", read).try_map(number)).build()?;
+    /// assert_eq!(runner.run(" 17".to_owned()).await?.output, 17);
+    /// assert!(runner.run("many".to_owned()).await.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
     #[doc(alias("map_result"))]
     pub fn try_map<F, R, To>(self, function: F) -> Pipeline<C::Out, In, To, Error>
     where
@@ -122,6 +156,16 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     }
 
     /// Turns the error of all so far into another one, so that it can stand beside nodes with that error.
+    ///
+    /// ```
+    /// # use stroma::node;
+    /// # #[derive(Debug, thiserror::Error)] #[error("{0}")] struct AppError(String);
+    /// # impl stroma::Failure for AppError {}
+    /// # async fn read(path: String) -> Result<String, std::io::Error> { Ok(path) }
+    /// # async fn count(text: String) -> Result<u32, AppError> { Ok(text.len() as u32) }
+    /// let pipeline = node("read", read).map_err(|error| AppError(error.to_string())).then(node("count", count));
+    /// # let _ = pipeline;
+    /// ```
     pub fn map_err<F, To>(self, function: F) -> Pipeline<One<MapErr<C::Node, F, To>, Nil>, In, Out, To>
     where
         F: Fn(Error) -> To,
@@ -133,6 +177,15 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     /// How failures are tried again: on a node in place of the runner's policy, on a chain around the chain.
     ///
     /// A retry around a chain runs what is not done yet; what is checkpointed stays done. Without a store all of it runs again.
+    ///
+    /// ```
+    /// use stroma::{Backoff, PolicyMap, ms, node};
+    /// # async fn fetch(x: u32) -> Result<u32, std::io::Error> { Ok(x) }
+    ///
+    /// let patient = PolicyMap::never().recoverable(5, Backoff::exponential(ms(200)));
+    /// let pipeline = node("fetch", fetch).retry(patient);
+    /// assert_eq!(pipeline.describe().to_vec()[0].retry.map(|policy| policy.max_attempts()), Some(6));
+    /// ```
     #[doc(alias("backoff", "attempts"))]
     pub fn retry(self, policy: PolicyMap) -> Pipeline<C::Retry, In, Out, Error>
     where
@@ -145,6 +198,18 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     ///
     /// The time counts from when the attempt first has to wait: a node that never waits cannot be interrupted.
     ///
+    /// ```
+    /// # use stroma::{Cause, PolicyMap, Runner, node, secs};
+    /// # async fn hangs(_: u32) -> Result<u32, std::io::Error> { std::future::pending().await }
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runner = Runner::quick(node("hangs", hangs).timeout(secs(2)).retry(PolicyMap::never())).build()?;
+    /// let halted = runner.run(17).await.unwrap_err();
+    /// assert!(matches!(halted.cause, Cause::TimedOut { limit } if limit == secs(2)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Cancel safety
     /// The future of an attempt that ran out of time is dropped before the next attempt starts.
     #[doc(alias("time_limit"))]
@@ -156,6 +221,18 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     }
 
     /// A limit of time over all of it, retries and waits included. A wait that would go past it is not waited.
+    ///
+    /// ```
+    /// # use stroma::{Cause, Runner, node, secs};
+    /// # async fn hangs(_: u32) -> Result<u32, std::io::Error> { std::future::pending().await }
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runner = Runner::quick(node("hangs", hangs).timeout(secs(2)).deadline(secs(3))).build()?;
+    /// let halted = runner.run(17).await.unwrap_err();
+    /// assert!(matches!(halted.cause, Cause::Deadline { limit } if limit == secs(3)));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Cancel safety
     /// When the time is over, what is being saved is saved before the rest is dropped; what was checkpointed stays.
@@ -327,6 +404,16 @@ impl<C, In, Out, Error> Pipeline<C, In, Out, Error> {
     }
 
     /// Closes it, so that a function can return it as `Sealed<impl SendExec<..>>`; see [`SendExec`](crate::SendExec).
+    ///
+    /// ```
+    /// use stroma::prelude::*;
+    /// # async fn count(text: String) -> Result<u32, std::io::Error> { Ok(text.len() as u32) }
+    ///
+    /// fn counting() -> Sealed<impl SendExec<Quick, In = String, Out = u32, Error = std::io::Error>> {
+    ///     node("count", count).seal()
+    /// }
+    /// # let _ = counting();
+    /// ```
     #[doc(alias("boxed", "opaque"))]
     pub fn seal(self) -> Sealed<C::Node>
     where
@@ -368,6 +455,14 @@ impl<B, R, T, K, In, Out, Error> Pipeline<Step<B, Policy<R, T, K>>, In, Out, Err
     ///
     /// Before branches it is only for a node that yields the same each time: after a crash a branch that was kept is of the
     /// earlier output, and one that was not is given the new one.
+    ///
+    /// ```
+    /// # use stroma::node;
+    /// # async fn double(x: u32) -> Result<u32, std::io::Error> { Ok(x * 2) }
+    /// let pipeline = node("read", double).skip_checkpoint().then(node("parse", double));
+    /// let kept: Vec<_> = pipeline.describe().to_vec().iter().map(|node| node.checkpointed).collect();
+    /// assert_eq!(kept, [false, true]);
+    /// ```
     #[doc(alias("no_checkpoint", "ephemeral"))]
     pub fn skip_checkpoint(self) -> Pipeline<Step<B, Policy<R, T, Skipped>>, In, Out, Error> {
         let Step { id, key, body, policy: Policy { retry, limit, .. } } = self.chain;
@@ -376,6 +471,23 @@ impl<B, R, T, K, In, Out, Error> Pipeline<Step<B, Policy<R, T, K>>, In, Out, Err
 
     /// The id that this node had in the first version of the program: its output is kept under that one, so that this version
     /// and those before find each other's checkpoints. Traces and errors show the present id.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use stroma::{prelude::*, store::HeapStore};
+    /// # async fn double(x: u32) -> Result<u32, std::io::Error> { Ok(x * 2) }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (store, run) = (Arc::new(HeapStore::new()), RunId::new("order 17")?);
+    /// let before = Runner::quick(node("read", double)).with_store(store.clone()).build()?;
+    /// before.run_as(run, 21).await?;
+    ///
+    /// let now = Runner::quick(node("load", double).was("read")).with_store(store).build()?;
+    /// assert_eq!(now.run_as(run, 21).await?.report.restored, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[doc(alias("rename"))]
     pub fn was(mut self, id: &'static str) -> Self {
         self.chain.key = id;
@@ -426,6 +538,17 @@ impl<B, P, In, Out, Error> Pipeline<Step<B, P>, In, Out, Error> {
     /// The function must be `Send + 'static`, so it cannot take a [`NodeCx`](crate::NodeCx), and the runner must be one that
     /// reports: anything but a `Runner::new` with nothing switched on.
     ///
+    /// ```
+    /// # use stroma::{Runner, node};
+    /// # async fn hash(x: u32) -> Result<u32, std::io::Error> { Ok(x.reverse_bits()) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runner = Runner::quick(node("hash", hash).spawned()).build()?;
+    /// assert_eq!(runner.run(1).await?.output, 1 << 31);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Cancel safety
     /// When a time-out ends the attempt or a sibling fails, the task is aborted and waited for. When the run itself is dropped
     /// the task is aborted too, and ends by itself at its next await point.
@@ -452,6 +575,22 @@ impl<N: Settleable, In, Out, Error> Pipeline<One<N, Nil>, In, Out, Error> {
     /// Lets the other branches finish, and be checkpointed, before the failure of one ends all.
     ///
     /// Where several fail, the first is told, but one that no retry can help (terminal, or the store's) before the others.
+    ///
+    /// ```
+    /// # use stroma::{PolicyMap, Outcome, Runner, node, par, secs};
+    /// # async fn bill(_: u32) -> Result<u32, std::io::Error> { Err(std::io::ErrorKind::NotFound.into()) }
+    /// # async fn mail(x: u32) -> Result<u32, std::io::Error> { tokio::time::sleep(secs(1)).await; Ok(x) }
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let both = par(node("bill", bill), node("mail", mail)).settle();
+    /// let runner = Runner::quick(both).with_policies(PolicyMap::never()).build()?;
+    /// let halted = runner.run(17).await.unwrap_err();
+    /// assert_eq!(halted.node, Some("bill"));
+    /// // Without `settle` it would have been cut short.
+    /// assert!(halted.trace.events_for("mail").all(|event| event.outcome == Outcome::Succeeded));
+    /// # Ok(())
+    /// # }
+    /// ```
     #[doc(alias("join_all", "wait_all"))]
     pub fn settle(self) -> Pipeline<One<N::Settled, Nil>, In, Out, Error> {
         Pipeline::of(One { tree: self.chain.tree.settle(), rest: Nil })
@@ -473,6 +612,16 @@ impl<N, T, In, Out, Error> Pipeline<Wrapped<N, PolicyMap, T>, In, Out, Error> {
     /// Throws away what the failed attempt had checkpointed, so that each attempt at the chain begins at its first node.
     ///
     /// A chain that a resume entered in the middle has no input at hand; a failure there goes on from where it is.
+    ///
+    /// ```
+    /// # use stroma::{Backoff, PolicyMap, node};
+    /// # async fn login(user: String) -> Result<u32, std::io::Error> { Ok(user.len() as u32) }
+    /// # async fn fetch(session: u32) -> Result<u32, std::io::Error> { Ok(session) }
+    /// // A session may have run out: each attempt logs in anew.
+    /// let twice = PolicyMap::never().recoverable(2, Backoff::none());
+    /// let pipeline = node("login", login).then(node("fetch", fetch)).retry(twice).from_start();
+    /// # let _ = pipeline;
+    /// ```
     pub fn from_start(self) -> Pipeline<Wrapped<N, FromStart, T>, In, Out, Error> {
         Pipeline::of(chain::from_start(self.chain))
     }

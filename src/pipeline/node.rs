@@ -38,7 +38,6 @@ use crate::{
 /// - *cannot move out of `client`, a captured variable in an `Fn` closure*: so does this one; the compiler shows where.
 /// - *function is expected to take 1 argument, but it takes 2 arguments*: it takes a [`NodeCx`](crate::NodeCx) too, so it wants
 ///   [`node_with`].
-#[doc(alias("step", "task"))]
 pub fn node<F, In, Fut, Out, Error>(id: &'static str, function: F) -> Pipeline<FnStep<F, In, Fut, Out>, In, Out, Error>
 where
     F: NodeFn<In, Fut = Fut, Out = Out, Error = Error>,

@@ -24,7 +24,6 @@ use crate::{
 /// let pipeline = par(node("count", count), node("upper", upper)).map(|(count, upper)| format!("{count} {upper}"));
 /// # let _ = pipeline;
 /// ```
-#[doc(alias("join", "parallel", "fan_out"))]
 pub fn par<A, B, In, Error, Left, Right, LeftOut, RightOut>(
     left: A,
     right: B,

@@ -89,6 +89,15 @@ impl Runner<(), Caps> {
 
 impl<N, S, P, K, X, L, T, D, H, B> Builder<N, Caps<S, P, K, X, L, T, D, H, B>> {
     /// Keeps checkpoints in `store`, in place of what was there.
+    ///
+    /// ```
+    /// use stroma::{prelude::*, store::HeapStore};
+    /// # async fn double(x: u32) -> Result<u32, std::io::Error> { Ok(x * 2) }
+    ///
+    /// let runner = Runner::new(node("double", double)).with_store(HeapStore::new()).build()?;
+    /// # let _ = runner;
+    /// # Ok::<(), stroma::BuildError>(())
+    /// ```
     pub fn with_store<To: Store>(self, store: To) -> Builder<N, Caps<Durable<To>, P, K, X, L, T, Full, H, B>> {
         let Caps { policy, clock, context, classifier, trace, budget, .. } = self.env;
         let env = Caps { store: Durable(store), policy, clock, context, classifier, trace, detail: Full, budget };
@@ -123,6 +132,16 @@ impl<N, S, P, K, X, L, T, D, H, B> Builder<N, Caps<S, P, K, X, L, T, D, H, B>> {
     }
 
     /// Tries failures again as `policies` says, where a node does not say otherwise. It needs a clock.
+    ///
+    /// ```
+    /// use stroma::prelude::*;
+    /// # async fn double(x: u32) -> Result<u32, std::io::Error> { Ok(x * 2) }
+    ///
+    /// let patient = PolicyMap::default().recoverable(5, Backoff::exponential(ms(200)));
+    /// let runner = Runner::quick(node("double", double)).with_policies(patient).build()?;
+    /// # let _ = runner;
+    /// # Ok::<(), stroma::BuildError>(())
+    /// ```
     pub fn with_policies(self, policy: PolicyMap) -> Builder<N, Caps<S, PolicyMap, K, X, L, T, Full, H, B>> {
         let Caps { store, clock, context, classifier, trace, budget, .. } = self.env;
         Builder {
@@ -132,6 +151,15 @@ impl<N, S, P, K, X, L, T, D, H, B> Builder<N, Caps<S, P, K, X, L, T, D, H, B>> {
     }
 
     /// Takes time from `clock`, in place of the clock that was there.
+    ///
+    /// ```
+    /// use stroma::{PolicyMap, Runner, TokioClock, node};
+    /// # async fn double(x: u32) -> Result<u32, std::io::Error> { Ok(x * 2) }
+    ///
+    /// let runner = Runner::new(node("double", double)).with_policies(PolicyMap::default()).with_clock(TokioClock).build()?;
+    /// # let _ = runner;
+    /// # Ok::<(), stroma::BuildError>(())
+    /// ```
     pub fn with_clock<To: crate::clock::Clock>(self, clock: To) -> Builder<N, Caps<S, P, To, X, L, T, Full, H, B>> {
         let Caps { store, policy, context, classifier, trace, budget, .. } = self.env;
         Builder {
@@ -141,6 +169,25 @@ impl<N, S, P, K, X, L, T, D, H, B> Builder<N, Caps<S, P, K, X, L, T, D, H, B>> {
     }
 
     /// Lends `context` to every node that takes a [`NodeCx`](crate::NodeCx).
+    ///
+    /// ```
+    /// use stroma::prelude::*;
+    ///
+    /// struct App {
+    ///     factor: u32,
+    /// }
+    ///
+    /// async fn scale(x: u32, cx: NodeCx<'_, App>) -> Result<u32, std::io::Error> {
+    ///     Ok(x * cx.context().factor)
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runner = Runner::quick(node_with("scale", scale)).with_context(App { factor: 2 }).build()?;
+    /// assert_eq!(runner.run(21).await?.output, 42);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_context<To>(self, context: To) -> Builder<N, Caps<S, P, K, To, L, T, D, H, B>> {
         let Caps { store, policy, clock, classifier, trace, detail, budget, .. } = self.env;
         Builder { node: self.node, env: Caps { store, policy, clock, context, classifier, trace, detail, budget } }
@@ -170,6 +217,19 @@ impl<N, S, P, K, X, L, T, D, H, B> Builder<N, Caps<S, P, K, X, L, T, D, H, B>> {
 
     /// Writes down what happens with `trace`, in place of the trace that was there: `ListTrace`, [`RingTrace`](crate::RingTrace),
     /// or [`NoTrace`](crate::NoTrace) for nothing.
+    ///
+    /// ```
+    /// use stroma::{ListTrace, Runner, node};
+    /// # async fn double(x: u32) -> Result<u32, std::io::Error> { Ok(x * 2) }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runner = Runner::quick(node("double", double)).with_trace(ListTrace::new().with_values()).build()?;
+    /// let done = runner.run(21).await?;
+    /// assert_eq!(done.trace.events()[0].output().map(ToString::to_string).as_deref(), Some("42"));
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_trace<To: Tracer>(self, trace: To) -> Builder<N, Caps<S, P, K, X, L, To, Full, H, B>> {
         let Caps { store, policy, clock, context, classifier, trace: Both(_, others), budget, .. } = self.env;
         let trace = Both(trace, others);
@@ -294,6 +354,21 @@ impl<N, S, P, K, X, L, T, D, H, B> Builder<N, Caps<S, P, K, X, L, T, D, H, B>> {
     }
 
     /// Yields [`Completed`](super::Completed) or [`Halted`](super::Halted) in place of the bare output or error.
+    ///
+    /// ```
+    /// use stroma::{Runner, node};
+    /// # async fn double(x: u32) -> Result<u32, std::io::Error> { Ok(x * 2) }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let bare = Runner::new(node("double", double)).build()?;
+    /// assert_eq!(bare.run(21).await?, 42);
+    ///
+    /// let reports = Runner::new(node("double", double)).with_report().build()?;
+    /// assert_eq!(reports.run(21).await?.output, 42);
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn with_report(self) -> Builder<N, Caps<S, P, K, X, L, T, Full, H, B>> {
         let Caps { store, policy, clock, context, classifier, trace, budget, .. } = self.env;
         Builder {
@@ -358,6 +433,14 @@ impl<N, E> Builder<N, E> {
     /// Here the compiler checks what the runner asks of the nodes' types: where a derive is missing, the error is at this call.
     /// (Its bound stands on a parameter `B`, which is always this builder, so that the error is at the call and not at what
     /// is before it.)
+    ///
+    /// ```
+    /// use stroma::{BuildError, Runner, node};
+    /// # async fn double(x: u32) -> Result<u32, std::io::Error> { Ok(x * 2) }
+    ///
+    /// let twins = Runner::quick(node("double", double).then(node("double", double))).build();
+    /// assert!(matches!(twins, Err(BuildError::DuplicateId { id: "double", .. })));
+    /// ```
     ///
     /// # Errors
     /// When an id is empty, over-long, doubled or has a control character in it, or when the pipeline has more nodes than a run

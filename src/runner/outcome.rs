@@ -32,6 +32,8 @@ pub struct Completed<Out, T> {
 ///
 /// Shown as text it is one line: run, node, attempt, why, and what to do. The [`source`](Error::source) is the node's own error
 /// or the store's, and its text is not repeated.
+///
+/// Nothing is taken back: there are no sagas. What nodes did before stays done, and the trace says which those were.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Halted<E, T> {

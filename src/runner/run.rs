@@ -27,7 +27,6 @@ use crate::{
 /// # In a struct
 /// A struct that holds a runner is generic over `AnyRunner`, and a function that makes one returns `impl
 /// AnyRunner<In = .., Out = ..>`.
-#[doc(alias("executor", "engine", "workflow"))]
 pub struct Runner<N, E> {
     pub(crate) node: Sealed<N>,
     pub(crate) env: E,
@@ -117,6 +116,20 @@ impl<N, E> Runner<N, E> {
 
     /// Forgets a run and all that was kept of it; whether there was one.
     ///
+    /// ```
+    /// # use stroma::{RunId, Runner, node};
+    /// # async fn double(x: u32) -> Result<u32, std::io::Error> { Ok(x * 2) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runner = Runner::quick(node("double", double)).build()?;
+    /// let order = RunId::new("order 17")?;
+    /// runner.run_as(order, 21).await?;
+    /// assert!(runner.forget(order).await?);
+    /// assert!(!runner.forget(order).await?); // It is gone already.
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`StoreErrorKind::Busy`](crate::store::StoreErrorKind::Busy) while somebody executes the run, or when the store fails.
     ///
@@ -142,6 +155,17 @@ where
 {
     /// Runs the pipeline, under a fresh id where the runner keeps ids (a UUID of version 7, which needs `std`).
     ///
+    /// ```
+    /// # use stroma::{Runner, node};
+    /// # async fn double(x: u32) -> Result<u32, std::io::Error> { Ok(x * 2) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runner = Runner::quick(node("double", double)).build()?;
+    /// assert_eq!(runner.run(21).await?.output, 42);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// With the node's error, bare or in a [`Halted`](crate::Halted).
     ///
@@ -158,6 +182,22 @@ where
     ///
     /// So a call that is repeated does nothing twice. Whether the input is the same is asked of its encoded bytes: use ordered
     /// maps in it, since a `HashMap` has another order each time.
+    ///
+    /// ```
+    /// # use stroma::{RunId, RunStatus, Runner, node};
+    /// # async fn double(x: u32) -> Result<u32, std::io::Error> { Ok(x * 2) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runner = Runner::quick(node("double", double)).build()?;
+    /// let order = RunId::new("order 17")?;
+    /// assert_eq!(runner.run_as(order, 21).await?.report.status, RunStatus::Completed);
+    ///
+    /// // Its result comes from the store: no node is called.
+    /// let again = runner.run_as(order, 21).await?;
+    /// assert_eq!((again.output, again.report.status), (42, RunStatus::Resumed));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`run`](Self::run), and [`Cause::OtherInput`](crate::Cause::OtherInput) where the id belongs to another input,
@@ -176,12 +216,35 @@ where
 
     /// Goes on with a run, without its input.
     ///
+    /// A run cannot wait for a person or a signal in its middle: let the pipeline end there, and begin a second one with the answer.
+    ///
+    /// ```
+    /// # use stroma::{RunId, Runner, node};
+    /// # use std::sync::atomic::{AtomicBool, Ordering};
+    /// # static ON: AtomicBool = AtomicBool::new(false);
+    /// # async fn print(x: u32) -> Result<u32, std::io::Error> {
+    /// #     if ON.load(Ordering::Relaxed) { Ok(x) } else { Err(std::io::ErrorKind::NotFound.into()) }
+    /// # }
+    /// # async fn double(x: u32) -> Result<u32, std::io::Error> { Ok(x * 2) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runner = Runner::quick(node("double", double).then(node("print", print))).build()?;
+    /// let order = RunId::new("order 17")?;
+    /// assert_eq!(runner.run_as(order, 21).await.unwrap_err().node, Some("print"));
+    ///
+    /// ON.store(true, Ordering::Relaxed); // The printer is switched on.
+    /// let done = runner.resume(order).await?;
+    /// assert_eq!((done.output, done.report.restored), (42, 1)); // `double` was not called again.
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`run_as`](Self::run_as). An id that the store does not know is an error, never a fresh start.
     ///
     /// # Cancel safety
     /// As [`run`](Self::run).
-    #[doc(alias("recover", "restart"))]
+    #[doc(alias("recover", "restart", "human_in_the_loop", "interrupt", "signal"))]
     pub fn resume(&self, id: impl Into<RunId>) -> Run<'_, N, E>
     where
         E: Resumable,
@@ -190,6 +253,19 @@ where
     }
 
     /// Forgets the outputs of this node and of all that depend on it, in one step, then goes on with the run.
+    ///
+    /// ```
+    /// # use stroma::{RunId, Runner, node};
+    /// # async fn double(x: u32) -> Result<u32, std::io::Error> { Ok(x * 2) }
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let runner = Runner::quick(node("first", double).then(node("second", double))).build()?;
+    /// let order = RunId::new("order 17")?;
+    /// runner.run_as(order, 1).await?;
+    /// assert_eq!(runner.resume_from(order, "second").await?.report.restored, 1); // `second` was called again.
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`resume`](Self::resume), and [`Cause::UnknownNode`](crate::Cause::UnknownNode) where the pipeline has no such node,

@@ -1,4 +1,15 @@
 //! Where checkpoints are kept: the trait that every store implements, and what it may say.
+//!
+//! | store | for | feature |
+//! |---|---|---|
+//! | [`MemoryStore`] | as long as the process lasts, without a heap, in a `static` | |
+//! | `HeapStore` | the same on the heap; `Runner::quick` begins with it | `alloc` |
+//! | `RedbStore` | one machine and several processes: one file that survives `kill -9` | `redb` |
+//! | `RedisStore` | many machines, one server | `redis` |
+//! | `FlashStore` | a chip's own NOR flash, without a heap; survives a power cut at any point | `flash` |
+//!
+//! One is given to a runner by [`with_store`](crate::Builder::with_store), by value, by reference from a `static`, or in an `Arc`. A
+//! store of your own implements [`Store`] and [`Session`], and `testing::conformance!` puts it to every clause of their contract.
 
 mod codec;
 pub(crate) mod durable;

@@ -27,6 +27,15 @@ const BESIDE: u64 = 30;
 /// The fewest columns of a message that are worth showing.
 const MESSAGE_LEAST: usize = 12;
 
+/// Where a text stands.
+#[derive(Clone, Copy)]
+enum Side {
+    /// On its bar.
+    On,
+    Right,
+    Left,
+}
+
 /// The bars of a row.
 pub(super) struct Bars<'r> {
     pub(super) row: &'r Row<'r>,
@@ -88,6 +97,13 @@ impl Bars<'_> {
         next.map_or(self.scale.end(), |(_, next)| self.ends(next).0)
     }
 
+    /// Whether this attempt lies on the one before it, which is then not seen.
+    fn covers(&self, at: usize) -> bool {
+        let Some((_, event)) = self.row.events.get(at) else { return false };
+        let before = at.checked_sub(1).and_then(|before| self.row.events.get(before));
+        event.attempt > 1 && before.is_some_and(|(_, before)| self.ends(before).0 + LEAST > self.ends(event).0)
+    }
+
     fn bar(&self, at: usize, event: &Event, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (from, to) = self.ends(event);
         let (x, wide, y) = (Px(from), Px(to - from), self.top + 5);
@@ -128,23 +144,39 @@ impl Bars<'_> {
             Outcome::Restored => ("beside", "restored".to_string(), String::new()),
             Outcome::Replayed => ("beside", "replayed".to_string(), String::new()),
         };
+        let (all, less) = match self.covers(at) {
+            true => (format!("attempt {}, {all}", event.attempt), format!("attempt {}, {less}", event.attempt)),
+            false => (all, less),
+        };
         let wait = self.row.wait(at);
         let next = if wait.is_some() { to } else { self.next(at) };
         let on = if class == "beside" { 0 } else { (to - from).saturating_sub(2 * GAP) };
-        let beside = next.saturating_sub(to).saturating_sub(2 * GAP + BESIDE);
+        let right = next.saturating_sub(to).saturating_sub(2 * GAP + BESIDE);
+        // Left of the first bar there is nothing.
+        let left = if at == 0 { from.saturating_sub(self.scale.from).saturating_sub(2 * GAP + BESIDE) } else { 0 };
         let least = if matches!(event.outcome, Outcome::Failed { .. }) { "✕".to_string() } else { String::new() };
-        let tries =
-            [(&all, on, true), (&all, beside, false), (&less, on, true), (&less, beside, false), (&least, on, true)];
-        let Some((says, room, on)) = tries.into_iter().find(|(says, room, _)| text(width(says)) <= *room) else {
-            return Ok(());
-        };
+        let tries = [
+            (&all, on, Side::On),
+            (&all, right, Side::Right),
+            (&less, on, Side::On),
+            (&less, right, Side::Right),
+            (&all, left, Side::Left),
+            (&less, left, Side::Left),
+            (&least, on, Side::On),
+        ];
+        let fits = |(says, room, _): &(&String, u64, Side)| !says.is_empty() && text(width(says)) <= *room;
+        let Some((says, room, side)) = tries.into_iter().find(fits) else { return Ok(()) };
         // Before another attempt the message stands on the wait.
         let says = match &event.outcome {
             Outcome::Failed { message, .. } if wait.is_none() => with_message(says, message, cells(room)),
             _ => says.clone(),
         };
-        let (x, class) = if on { (from + GAP, class) } else { (to + GAP + BESIDE, "beside") };
-        write!(f, r#"<text class="{class}" x="{}" y="{}">{}</text>"#, Px(x), self.top + 18, InXml(says))
+        let (x, class, anchor) = match side {
+            Side::On => (from + GAP, class, ""),
+            Side::Right => (to + GAP + BESIDE, "beside", ""),
+            Side::Left => (from.saturating_sub(GAP + BESIDE), "beside", r#" text-anchor="end""#),
+        };
+        write!(f, r#"<text class="{class}" x="{}" y="{}"{anchor}>{}</text>"#, Px(x), self.top + 18, InXml(says))
     }
 
     /// The wait after an attempt that failed.

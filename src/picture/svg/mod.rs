@@ -17,7 +17,7 @@ use place::{CELL, LEFT, Px, Scale, TOP, WIDTH};
 use super::{
     escape::InXml,
     timeline::{Row, Timeline},
-    words::{Count, Name, Sums, Time, cut, end},
+    words::{Count, Name, Sums, Time, cut, end, width},
 };
 use crate::{budget::Usd, observe::Outcome, report::Spent};
 
@@ -64,7 +64,7 @@ pub(super) fn picture(timeline: &Timeline<'_>, sort: Sort, f: &mut fmt::Formatte
     let sums = Sums::of(timeline.trace);
     let names = rows.iter().map(|row| {
         let depth = u64::try_from(row.branches.len()).unwrap_or(0).min(8);
-        let cells = super::words::width(&cut(Name(row.node, row.instance), NAME_MOST));
+        let cells = width(&cut(Name(row.node, row.instance), NAME_MOST));
         place::indent(depth) + place::text(cells)
     });
     let spends = sums.spent.tokens != 0 || sums.spent.cost != Usd::ZERO;
@@ -140,7 +140,11 @@ impl Frame<'_> {
         for at in self.scale.ticks() {
             let (x, top) = (Px(self.scale.x(at)), self.top);
             writeln!(f, r#"<path class="grid" d="M{x} {}V{bottom}"/>"#, top - 6)?;
-            writeln!(f, r#"<text class="dim" x="{x}" y="{}" text-anchor="middle">{}</text>"#, top - 12, Time(at))?;
+            let shown = Time(at).to_string();
+            // The last one may have no room on both sides.
+            let middle = self.scale.x(at) + place::text(width(&shown)) / 2 < WIDTH * 10;
+            let (x, anchor) = if middle { (x, "middle") } else { (Px(WIDTH * 10), "end") };
+            writeln!(f, r#"<text class="dim" x="{x}" y="{}" text-anchor="{anchor}">{shown}</text>"#, top - 12)?;
         }
         Ok(())
     }

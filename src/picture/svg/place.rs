@@ -67,13 +67,16 @@ impl Scale {
         self.to * 10
     }
 
-    /// The times to be named: steps of one, two or five of some unit, eight at most.
+    /// The times to be named, eight at most: steps of one, two or five of some unit, and such of minutes and hours as a clock has.
     pub(super) fn ticks(&self) -> Vec<Duration> {
         const MOST: u128 = 8;
+        const CLOCK: [u128; 12] = [30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200];
         let total = self.total.as_nanos();
-        let steps = (0..30).flat_map(|power| [1, 2, 5].map(|digit| digit * 10_u128.pow(power)));
-        let step = steps.into_iter().find(|step| step * MOST >= total).unwrap_or(u128::MAX);
         let seconds = 1_000_000_000;
+        let decimal = |unit| (0..20).flat_map(move |power| [1, 2, 5].map(|digit| unit * digit * 10_u128.pow(power)));
+        let below = decimal(1).take_while(|step| *step < 30 * seconds);
+        let mut steps = below.chain(CLOCK.map(|step| step * seconds)).chain(decimal(86_400 * seconds));
+        let step = steps.find(|step| step * MOST >= total).unwrap_or(u128::MAX);
         let times = (0..=MOST).map(|count| count.saturating_mul(step)).take_while(|at| *at <= total);
         times
             .filter_map(|at| {
@@ -95,6 +98,10 @@ mod tests {
         assert_eq!(ticks(7).len(), 8);
         assert_eq!(ticks(1_000_000_000).get(1), Some(&Duration::from_millis(200)));
         assert_eq!(ticks(1_900_000_000).last(), Some(&Duration::from_millis(1_500)));
+        for (hours, step) in [(1, 10), (2, 15), (5, 60), (72, 12 * 60)] {
+            let ticks = ticks(hours * 3_600_000_000_000);
+            assert_eq!(ticks.get(1), Some(&Duration::from_secs(step * 60)), "{hours} h");
+        }
         let endless = Scale { from: 0, to: 100, total: Duration::MAX };
         assert!(endless.ticks().len() <= 9);
         assert_eq!(endless.x(Duration::MAX), 1_000);

@@ -52,4 +52,6 @@ tr:target{outline:2px solid var(--well);outline-offset:-2px;background:var(--ban
 .bad{color:var(--bad);font-weight:600}
 a{color:inherit}
 a:focus-visible{outline:2px solid var(--well)}
+@media print{body{padding:0;max-width:none}.scroll{overflow:visible}.scroll svg{min-width:0}\
+td.o,td:first-child{min-width:0}tr{break-inside:avoid}}
 ";
