@@ -236,7 +236,7 @@ mod layer;
 mod meter;
 mod never;
 mod observe;
-mod picture;
+pub mod picture;
 mod pipeline;
 mod policy;
 mod report;
@@ -301,11 +301,6 @@ pub use observe::{Difference, Event, Field, ListTrace, Outcome, Trace};
 pub use observe::{EventKind, EventStream, StreamEvent, StreamHook};
 #[cfg(feature = "tracing")]
 pub use observe::{Spans, spans};
-#[cfg(feature = "json")]
-pub use picture::Chrome;
-pub use picture::{Dot, Graph, Mermaid};
-#[cfg(feature = "alloc")]
-pub use picture::{Html, Svg, Table, Timeline};
 #[doc(hidden)]
 pub use pipeline::{__beside, __par_chained, __types_of};
 pub use pipeline::{Pipeline, Sealed, node_with};
