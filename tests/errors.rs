@@ -355,6 +355,24 @@ async fn why_a_run_stopped() {
 }
 
 /// A report of a test: some lines, each of which says something.
+/// A `main` that returns its errors prints them by `Debug`.
+#[tokio::test(start_paused = true)]
+async fn what_main_prints_of_a_run_that_stopped() {
+    let id = RunId::new("invoice 17").unwrap();
+    let pipeline = node("first", f).then(node("second", async |_: u32| Err::<u32, _>(Oops::Bad)));
+    let runner = Runner::quick(pipeline).build().unwrap();
+    let halted = runner.run_as(id, 7).await.unwrap_err();
+    assert_eq!(format!("{halted:?}"), format!("{halted}\n\nCaused by:\n    Bad"));
+    let whole = format!("{halted:#?}");
+    for field in ["node: Some(", "report: Report", "trace: ", "\"first\""] {
+        assert!(whole.contains(field), "`{field}` is not in {whole}");
+    }
+
+    let missing = runner.resume(RunId::new("another").unwrap()).await.unwrap_err();
+    let Cause::Store(error) = &missing.cause else { panic!("{missing}") };
+    assert_eq!(format!("{missing:?}"), format!("{missing}\n\nCaused by:\n    {error}"));
+}
+
 #[test]
 fn what_a_test_reports() {
     let breach: Breach = check(Property::Reopens, &HeapStore::new).unwrap_err();

@@ -33,8 +33,11 @@ pub struct Completed<Out, T> {
 /// Shown as text it is one line: run, node, attempt, why, and what to do. The [`source`](Error::source) is the node's own error
 /// or the store's, and its text is not repeated.
 ///
+/// `{:?}` is that line and what is underneath, since a `main` that returns its errors and an `unwrap` print that; `{:#?}` has all
+/// fields, the trace among them.
+///
 /// Nothing is taken back: there are no sagas. What nodes did before stays done, and the trace says which those were.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Halted<E, T> {
     /// The node that it stopped at, or `None` where it was not at a node.
@@ -274,6 +277,47 @@ impl<E, T> fmt::Display for Halted<E, T> {
         }
         write!(f, ": {} ({}); {}", self.cause, self.class, self.advice())
     }
+}
+
+impl<E: fmt::Debug, T: fmt::Debug> fmt::Debug for Halted<E, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            let Self { node, attempt, class, cause, report, trace, durable } = self;
+            return f
+                .debug_struct("Halted")
+                .field("node", node)
+                .field("attempt", attempt)
+                .field("class", class)
+                .field("cause", cause)
+                .field("report", report)
+                .field("trace", trace)
+                .field("durable", durable)
+                .finish();
+        }
+        write!(f, "{self}")?;
+        match &self.cause {
+            // All that is known of it is that it can be debugged.
+            Cause::Error(error) => write!(f, "\n\nCaused by:\n    {error:?}"),
+            Cause::Account(error) => underneath(error, f),
+            Cause::Ledger(error) => underneath(error, f),
+            Cause::Store(error) => underneath(error, f),
+            Cause::Checkpoint(error) => underneath(error, f),
+            #[cfg(feature = "json")]
+            Cause::Replay(fault) => underneath(fault, f),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// An error and what is underneath it, a line for each.
+fn underneath(error: &dyn Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str("\n\nCaused by:")?;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        write!(f, "\n    {error}")?;
+        next = error.source();
+    }
+    Ok(())
 }
 
 impl<E: Error + 'static, T: fmt::Debug> Error for Halted<E, T> {

@@ -15,7 +15,7 @@ async fn a_key_that_is_refused_is_not_tried_again_and_never_shown() {
         story.contains("401 Unauthorized") && story.contains("(the key)") && story.contains("OPENAI_API_KEY"),
         "{story}"
     );
-    assert!(!format!("{story} {halted:?} {}", halted.trace.to_json().unwrap()).contains("another-secret"));
+    assert!(!format!("{story} {halted:?} {halted:#?} {}", halted.trace.to_json().unwrap()).contains("another-secret"));
     assert_eq!(desk.clock.waited(), []);
     is_right_about_the_short_text(desk.run().await);
 }
