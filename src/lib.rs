@@ -350,7 +350,7 @@ pub mod parts {
         never::Never,
         observe::{Both, Hooked, Recordable, RingOf, RingValues, Told},
         pipeline::{CxStep, Ensured, FnStep, MapStep, Required, TryMapStep},
-        runner::{Build, Caps},
+        runner::{Build, Caps, NodeIdText, PanicMessage},
         store::durable::{
             Durability, Durable, Faulted, Held, LoadUnderWay, NoStore, Nothing, Open, SaveUnderWay, StoreFault,
         },

@@ -21,7 +21,7 @@ pub(crate) fn graver<Er, D: Detail>(first: Option<Stop<Er, D>>, second: Option<S
     }
 }
 
-/// What is known of a run: nothing ([`Bare`](crate::Bare)), or enough for a report ([`Full`](crate::Full)).
+/// What is known of a run: nothing ([`Bare`](crate::parts::Bare)), or enough for a report ([`Full`](crate::parts::Full)).
 pub trait Detail: Sized + 'static {
     /// What is known of a failure beside the error.
     type Info: Copy + Default;

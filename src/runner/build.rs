@@ -14,7 +14,7 @@ use crate::{
 /// The longest id of a node in bytes.
 const NODE_ID_MAX: usize = 64;
 
-/// A builder whose pipeline can run in its environment: what [`Builder::build`] asks for.
+/// A builder whose pipeline can run in its environment: what [`Builder::build`](super::Builder::build) asks for.
 pub trait Build {
     /// The pipeline.
     type Node;
@@ -23,7 +23,7 @@ pub trait Build {
     /// Checks what the compiler cannot, and makes the runner.
     ///
     /// # Errors
-    /// As [`Builder::build`].
+    /// As [`Builder::build`](super::Builder::build).
     fn checked(self) -> Result<Runner<Self::Node, Self::Env>, BuildError>;
 }
 
