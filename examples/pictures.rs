@@ -1,4 +1,4 @@
-//! The pictures in `docs/pictures`: a pipeline as a graph, and a run of it along its time.
+//! The pictures in `docs/src/pictures`: a pipeline as a graph, and a run of it along its time.
 //!
 //! ```text
 //! cargo run --example pictures [-- FOLDER]
@@ -104,7 +104,7 @@ async fn pictures() -> Result<Vec<(&'static str, String)>, Box<dyn std::error::E
 }
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/pictures")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/src/pictures")
 }
 
 #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -130,7 +130,7 @@ mod tests {
             let kept = fs::read_to_string(folder().join(name)).unwrap_or_default();
             assert!(
                 kept == picture,
-                "docs/pictures/{name} is another one: `cargo run --example pictures` writes it anew"
+                "docs/src/pictures/{name} is another one: `cargo run --example pictures` writes it anew"
             );
         }
     }
