@@ -49,9 +49,9 @@ pub(crate) struct StoreArgs {
     /// The file of a `RedbStore`, or the URL of a Redis server: `redis://host:6379/0`, `rediss://..` with TLS, `unix:///path`.
     #[arg(value_name = "WHERE", value_hint = ValueHint::AnyPath, env = "STROMA_STORE", hide_env_values = true)]
     pub(crate) place: Option<OsString>,
-    /// What the keys on a server begin with.
-    #[arg(long, value_name = "PREFIX", default_value = "stroma")]
-    pub(crate) prefix: String,
+    /// What the keys on a server begin with. [default: stroma]
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) prefix: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -42,7 +42,15 @@ impl Source {
             let store = RedisStore::new(&url, TTL).map_err(|_| {
                 Trouble::usage(format!("`{name}` is no URL of a server: it is like `redis://host:6379/0`"))
             })?;
-            Kind::Server(store.with_prefix(&args.prefix).with_patience(PATIENCE))
+            let store = match &args.prefix {
+                Some(prefix) => store.with_prefix(prefix),
+                None => store,
+            };
+            Kind::Server(store.with_patience(PATIENCE))
+        } else if args.prefix.is_some() {
+            return Err(Trouble::usage(format!(
+                "`--prefix` is of keys on a server, and `{name}` is a file: leave it out"
+            )));
         } else {
             let path = PathBuf::from(place);
             let opened = Patient { name: &name, json }.wait(|| RedbView::open(&path));

@@ -31,6 +31,7 @@ fn what_makes_no_sense_ends_with_two() {
         &["list", "http:/x", "y", "z"],
         &["list", "redis://["],
         &["list", "x", "--state", "asleep"],
+        &["list", "x", "--prefix", "of a server"],
         &["follow", "x", "r", "--every", "1"],
         &["nonsense"],
     ] {

@@ -87,6 +87,25 @@ async fn nothing_there_is_told_at_once_where_asked_and_after_the_patience_else()
     assert_eq!(error.kind(), StoreErrorKind::Misconfigured);
 }
 
+#[tokio::test]
+async fn what_is_no_redis_server_is_called_that() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let web = tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            // The other side may be gone by then.
+            let _ = tokio::io::AsyncWriteExt::write_all(&mut stream, b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+        }
+    });
+    let store = RedisStore::new(&format!("redis://127.0.0.1:{port}/"), TTL).unwrap();
+    let error = store.reach().await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+    assert!(error.detail().starts_with("what answers at this address does not speak the protocol of Redis"), "{error}");
+    store.flush().await;
+    web.abort();
+}
+
 #[test]
 fn without_a_runtime_it_is_an_error_and_with_another_one_it_goes_on() {
     if !is_installed() {

@@ -67,6 +67,10 @@ pub(super) fn lost(error: &RedisError) -> Trouble {
                 other => other,
             }
         }
+        ErrorKind::Parse => Trouble::Reconnect(of(
+            StoreErrorKind::Unavailable,
+            format_args!("what answers at this address does not speak the protocol of Redis: {error}"),
+        )),
         _ => Trouble::Reconnect(of(StoreErrorKind::Unavailable, error)),
     }
 }
