@@ -142,6 +142,21 @@ fn an_export_is_a_whole_file_or_none() {
 }
 
 #[test]
+#[cfg(unix)]
+fn what_an_export_left_that_was_killed_is_in_the_way_of_none() {
+    let folder = tempdir().unwrap();
+    let path = file(folder.path(), &[("r", "right")]);
+    let to = folder.path().join("report.json");
+    // As in a container, where a program has the same number each time.
+    let script = r#"echo left > "$1.$$" && exec "$0" export "$2" r --output "$1""#;
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_stroma")]).args([&to, &path]);
+    let exported = said(shell.output().unwrap());
+    assert_eq!((exported.code, exported.err.as_str()), (0, ""), "{exported:?}");
+    assert!(to.exists());
+}
+
+#[test]
 fn a_run_of_another_process_is_seen_and_not_disturbed() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("runs.redb");
