@@ -14,6 +14,7 @@ Exit status:
   3    there is no such run
   4    somebody has the run
   130  Ctrl-C ended `follow` before the run was finished
+  141  nobody reads on what `follow` says, and the run was not finished
 
 With --json an error is an object too, on standard error:
   {\"error\":{\"kind\":\"unknown-run\",\"message\":\"..\",\"status\":3}}
@@ -106,7 +107,7 @@ pub(crate) enum Command {
         store: StoreArgs,
         /// The run's id.
         run: RunId,
-        /// Into this file, which only its owner may read: whole, or not at all. One that is there already is left as it is.
+        /// Into this file: whole, or not at all. One that is there already is left as it is. On Unix only its owner may read it.
         #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
         output: Option<PathBuf>,
         /// It is JSON in any case.
@@ -115,7 +116,9 @@ pub(crate) enum Command {
     },
     /// Forgets runs and all that they keep; not one that somebody has.
     ///
-    /// Where one of them is not there, or somebody has it, none is forgotten. With more than one, WHERE has to be said.
+    /// They are looked at first: where one of them is not there, or somebody has it, none is forgotten. Then it is one after the
+    /// other, and where one fails, since somebody took it meanwhile, it is said which are forgotten. With more than one, WHERE has to
+    /// be said.
     #[command(allow_missing_positional = true, after_help = STATUS)]
     Forget {
         #[command(flatten)]

@@ -1,15 +1,16 @@
 //! One run with all that it keeps.
 
+#[cfg(unix)]
+use std::fs::File;
 use std::{
-    fs::{self, OpenOptions},
     io::{self, Write},
     path::Path,
-    process,
     time::SystemTime,
 };
 
 use serde_json::json;
 use stroma::store::inspect::RunView;
+use tempfile::NamedTempFile;
 
 use crate::{
     state::{full, hex},
@@ -38,21 +39,15 @@ pub(crate) fn export(view: &RunView, file: Option<&Path>, out: &mut impl Write) 
 
 /// Makes the file with these bytes: whole, or not at all.
 fn save(file: &Path, bytes: &[u8]) -> io::Result<()> {
-    if file.symlink_metadata().is_ok() {
-        return Err(io::ErrorKind::AlreadyExists.into());
-    }
-    // Beside it, since only within a file system a name changes hands at once.
-    let mut name = file.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_owned();
-    name.push(format!(".{}", process::id()));
-    let beside = file.with_file_name(name);
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    // There are the secrets of the run in it.
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // Beside it, since only within a file system a name changes hands at once. There are the secrets of the run in it: on Unix only
+    // its owner may read it.
+    let mut beside = NamedTempFile::new_in(folder)?;
+    beside.write_all(bytes)?;
+    beside.as_file().sync_all()?;
+    beside.persist_noclobber(file).map_err(|error| error.error)?;
+    // That the name lasts is not ours to say where folders cannot be synced; the file is there in any case.
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut to = options.open(&beside)?;
-    let saved = to.write_all(bytes).and_then(|()| to.sync_all()).and_then(|()| fs::rename(&beside, file));
-    saved.inspect_err(|_| {
-        let _ = fs::remove_file(&beside);
-    })
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    Ok(())
 }

@@ -39,8 +39,21 @@ pub(crate) enum Form {
     Json,
 }
 
-/// Shows the run until it is finished; that it is not is an error, and so is Ctrl-C before that.
+/// Shows the run until it is finished; that it is not is an error, and so is Ctrl-C before that, or that nobody reads on.
 pub(crate) async fn follow(
+    source: &mut Source,
+    run: &RunId,
+    every: Duration,
+    form: Form,
+    to: &mut impl Write,
+) -> Result<(), Trouble> {
+    watch(source, run, every, form, to).await.map_err(|trouble| match trouble.kind {
+        Kind::Closed => Trouble { kind: Kind::CutOff, ..trouble },
+        _ => trouble,
+    })
+}
+
+async fn watch(
     source: &mut Source,
     run: &RunId,
     every: Duration,
@@ -59,12 +72,17 @@ pub(crate) async fn follow(
     let mut drawn = 0;
     let mut away: Option<Instant> = None;
     loop {
+        let told = source.was_told();
         let looked = tokio::select! {
             // From now on Ctrl-C is heard, whatever is known first.
             biased;
             _ = &mut stop => return Err(Trouble::interrupted()),
             looked = source.find(run, false) => looked,
         };
+        if source.was_told() != told {
+            // What was said stands below the picture, which is drawn anew below that.
+            drawn = 0;
+        }
         match looked {
             Ok(Some(view)) => {
                 if away.take().is_some() {

@@ -27,7 +27,7 @@ use crate::{
     args::{Cli, Command},
     export::export,
     follow::{Form, follow},
-    forget::forget,
+    forget::{ask, forget},
     list::list,
     source::Source,
     state::full,
@@ -97,7 +97,7 @@ async fn carry_out(command: Command) -> Result<(), Trouble> {
             export(&view, output.as_deref(), &mut out)?;
         }
         Command::Forget { store, runs, yes, json } => {
-            forget(Source::open(&store, json)?, runs, yes, json, &mut out).await?
+            forget(Source::open(&store, json)?, runs, (!yes).then_some(ask), json, &mut out).await?
         }
         Command::Completions { shell } => {
             // Into memory first: who generates them takes a closed pipe for a bug.

@@ -1,6 +1,13 @@
 //! The store that is looked into.
 
-use std::{path::PathBuf, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use stroma::{
     RunId,
@@ -9,7 +16,8 @@ use stroma::{
 
 use crate::{
     args::StoreArgs,
-    place::{is_url, redacted},
+    place::{betrays, is_url, redacted},
+    text::plain,
     trouble::{Trouble, notice},
 };
 
@@ -21,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The store that is looked into, and its name for messages.
 pub(crate) struct Source {
     pub(crate) name: String,
-    json: bool,
+    patient: Patient,
     store: Kind,
 }
 
@@ -38,9 +46,11 @@ impl Source {
         };
         let url = place.to_string_lossy();
         let name = redacted(&url);
+        let patient = Patient::new(&name, json);
         let store = if is_url(&url) {
-            let store = RedisStore::new(&url, TTL).map_err(|_| {
-                Trouble::usage(format!("`{name}` is no URL of a server: it is like `redis://host:6379/0`"))
+            let store = RedisStore::new(&url, TTL).map_err(|error| {
+                let why = why(&error, &url);
+                Trouble::usage(format!("`{name}` is no URL of a server: it is like `redis://host:6379/0`{why}"))
             })?;
             let store = match &args.prefix {
                 Some(prefix) => store.with_prefix(prefix),
@@ -53,11 +63,15 @@ impl Source {
             )));
         } else {
             let path = PathBuf::from(place);
-            let opened = Patient { name: &name, json }.wait(|| RedbView::open(&path));
-            let view = opened.map_err(|error| Trouble::store(&name, &error))?;
+            let view = patient.wait(|| RedbView::open(&path)).map_err(|error| Trouble::store(&name, &error))?;
             Kind::File { path, view: Box::new(view) }
         };
-        Ok(Self { name, json, store })
+        Ok(Self { name, patient, store })
+    }
+
+    /// Whether it was said that the file is waited for.
+    pub(crate) fn was_told(&self) -> bool {
+        self.patient.told.load(Ordering::Acquire)
     }
 
     /// Whether it is a server: it may hand over a run twice, and may be away for a while.
@@ -79,7 +93,7 @@ impl Source {
         mut take: impl FnMut(Vec<RunView>) -> Result<(), Trouble>,
     ) -> Result<(), Trouble> {
         let failed = |error: StoreError| Trouble::store(&self.name, &error);
-        let patient = Patient { name: &self.name, json: self.json };
+        let patient = &self.patient;
         match &mut self.store {
             Kind::File { view, .. } => {
                 let mut runs = view.runs();
@@ -99,7 +113,7 @@ impl Source {
 
     /// One run, where there is one.
     pub(crate) async fn find(&mut self, run: &RunId, values: bool) -> Result<Option<RunView>, Trouble> {
-        let patient = Patient { name: &self.name, json: self.json };
+        let patient = &self.patient;
         let found = match &mut self.store {
             Kind::File { view, .. } if values => patient.wait(|| view.export(run)),
             Kind::File { view, .. } => patient.wait(|| view.look(run)),
@@ -113,51 +127,73 @@ impl Source {
         self.find(run, false).await?.ok_or_else(|| Trouble::unknown(run))
     }
 
-    /// Deletes the runs one after the other, and says which are.
-    pub(crate) async fn forget(self, runs: &[RunId], mut done: impl FnMut(&RunId)) -> Result<(), Trouble> {
-        match self.store {
+    /// Opens it to delete runs.
+    pub(crate) fn into_forgetful(self) -> Result<Forgetful, Trouble> {
+        Ok(match self.store {
             Kind::File { path, view } => {
                 drop(view);
-                let patient = Patient { name: &self.name, json: self.json };
-                let opened = patient.wait(|| RedbStore::open(path));
-                let store = opened.map_err(|error| Trouble::store(&self.name, &error))?;
-                for run in runs {
-                    forget(&store, &self.name, run).await?;
-                    done(run);
-                }
+                let store = self.patient.wait(|| RedbStore::open(path));
+                Forgetful::File(store.map_err(|error| Trouble::store(&self.name, &error))?, self.name)
             }
-            Kind::Server(store) => {
-                for run in runs {
-                    forget(&store, &self.name, run).await?;
-                    done(run);
-                }
-            }
-        }
-        Ok(())
+            Kind::Server(store) => Forgetful::Server(store, self.name),
+        })
     }
 }
 
-/// Who waits for a file, and says so where that takes long.
-struct Patient<'s> {
-    name: &'s str,
-    json: bool,
+/// A store that runs are deleted from, and its name for messages.
+pub(crate) enum Forgetful {
+    File(RedbStore, String),
+    Server(RedisStore, String),
 }
 
-impl Patient<'_> {
+impl Forgetful {
+    pub(crate) async fn forget(&self, run: &RunId) -> Result<(), Trouble> {
+        match self {
+            Self::File(store, name) => forget(store, name, run).await,
+            Self::Server(store, name) => forget(store, name, run).await,
+        }
+    }
+}
+
+/// Who waits for a file, and says so once where that takes long.
+struct Patient {
+    text: String,
+    json: bool,
+    told: Arc<AtomicBool>,
+}
+
+impl Patient {
     /// When it is said.
     const QUIET: Duration = Duration::from_secs(2);
 
+    fn new(name: &str, json: bool) -> Self {
+        let text =
+            format!("waiting for the file `{name}`: another program may be in the middle of a write, or it is large");
+        Self { text, json, told: Arc::default() }
+    }
+
     fn wait<T>(&self, work: impl FnOnce() -> T) -> T {
-        let text = format!("`{}` is waited for: a program may be stopped in the middle of a write", self.name);
-        let json = self.json;
+        if self.told.load(Ordering::Acquire) {
+            return work();
+        }
+        let (text, json, told) = (self.text.clone(), self.json, Arc::clone(&self.told));
         let telling = tokio::spawn(async move {
             tokio::time::sleep(Self::QUIET).await;
+            told.store(true, Ordering::Release);
             notice(json, &text);
         });
         let done = work();
         telling.abort();
         done
     }
+}
+
+/// What the library has against the URL, where nothing that is not to be seen is in it.
+fn why(error: &StoreError, url: &str) -> String {
+    let detail = error.detail().to_string();
+    // Before it is what a URL looks like, and behind it what kind of error that is.
+    let why = detail.split_once("`: ").map_or(&*detail, |(_, why)| why).replace(" - InvalidClientConfig", "");
+    if betrays(&why, url) { String::new() } else { format!(" ({})", plain(&why)) }
 }
 
 async fn forget(store: &impl Store, name: &str, run: &RunId) -> Result<(), Trouble> {

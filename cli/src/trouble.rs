@@ -12,7 +12,7 @@ use stroma::{
 };
 
 use crate::{
-    place::redacted,
+    place::run_id,
     text::{Json, plain, span},
 };
 
@@ -21,6 +21,8 @@ use crate::{
 pub(crate) enum Kind {
     /// The reader wants no more: no failure.
     Closed,
+    /// The reader wants no more, though the run that is followed goes on.
+    CutOff,
     /// The store cannot be read, or something else failed.
     Failed,
     /// The store is not there, or not now.
@@ -44,14 +46,16 @@ impl Kind {
             Self::Usage => 2,
             Self::UnknownRun => 3,
             Self::Held => 4,
+            // As a shell says it of Ctrl-C and of a closed pipe.
             Self::Interrupted => 130,
+            Self::CutOff => 141,
         }
     }
 
     /// What it is called in JSON; `None` where there is nothing to say.
     const fn name(self) -> Option<&'static str> {
         match self {
-            Self::Closed | Self::Interrupted => None,
+            Self::Closed | Self::CutOff | Self::Interrupted => None,
             Self::Failed => Some("failed"),
             Self::Unavailable => Some("unavailable"),
             Self::Usage => Some("usage"),
@@ -78,24 +82,20 @@ impl Trouble {
     }
 
     pub(crate) fn unknown(run: &RunId) -> Self {
-        // Somebody may have taken the one for the other, and then it is the URL of a server.
-        let run = redacted(&run.to_string());
-        Self { kind: Kind::UnknownRun, text: format!("there is no run `{run}`: `stroma list` shows which there are") }
+        let text = format!("there is no run `{}`: `stroma list` shows which there are", run_id(&run.to_string()));
+        Self { kind: Kind::UnknownRun, text }
     }
 
     /// It was there a moment ago.
     pub(crate) fn forgotten(run: &RunId) -> Self {
-        let run = run.to_string();
-        Self {
-            kind: Kind::UnknownRun,
-            text: format!("run `{}` is no longer there: it was forgotten, or it expired", plain(&run)),
-        }
+        let text = format!("run `{}` is no longer there: it was forgotten, or it expired", run_id(&run.to_string()));
+        Self { kind: Kind::UnknownRun, text }
     }
 
     pub(crate) fn held(run: &RunId, until: Option<Duration>) -> Self {
         let until = until.map_or_else(String::new, |until| format!(" (its lease runs {})", span(until)));
         let run = run.to_string();
-        let text = format!("somebody executes run `{}`{until}: wait until it ends, or end that program", plain(&run));
+        let text = format!("somebody executes run `{}`{until}: wait until it ends, or end that program", run_id(&run));
         Self { kind: Kind::Held, text }
     }
 
@@ -113,8 +113,12 @@ impl Trouble {
             kind if detail.is_empty() => kind.to_string(),
             kind => format!("{kind} ({detail})"),
         };
-        // What is said of a file names it already.
-        let text = if what.starts_with('`') { what } else { format!("{place}: {what}") };
+        // What is said of a file names it already, with all that is in its path.
+        let text = match what.rsplit_once("` ") {
+            Some((file, what)) if file.starts_with('`') && place.starts_with("..@") => format!("`{place}` {what}"),
+            _ if what.starts_with('`') => what,
+            _ => format!("{place}: {what}"),
+        };
         let kind = match error.kind() {
             StoreErrorKind::Unavailable => Kind::Unavailable,
             _ => Kind::Failed,

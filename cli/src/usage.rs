@@ -7,8 +7,10 @@ use std::{
     process::ExitCode,
 };
 
+use clap::error::ContextKind;
+
 use crate::{
-    place::redacted,
+    place::{betrays, has_scheme, redacted},
     text::{plain, plain_lines},
     trouble::Trouble,
 };
@@ -31,11 +33,15 @@ pub(crate) fn misunderstood(error: &clap::Error) -> ExitCode {
 
 /// What clap says without what nobody is to see, and without what a terminal would obey.
 fn text(error: &clap::Error, args: &[OsString]) -> String {
-    let secret = args.iter().map(|arg| arg.to_string_lossy()).any(|arg| redacted(&arg) != plain(&arg));
+    let text = error.render().to_string();
+    // What is said of a run's id is said of no password.
+    let about = error.get(ContextKind::InvalidArg).map(ToString::to_string).unwrap_or_default();
+    let secret = args.iter().map(|arg| arg.to_string_lossy()).filter(|arg| redacted(arg) != plain(arg)).any(|arg| {
+        // Of a URL it may be any part that would be said again; of what may be no password either, it is looked for.
+        has_scheme(&arg) || !about.starts_with("<RUN>") && betrays(&text, &arg)
+    });
     if secret {
-        // It may be any part of any of them that would be said again.
         return format!("{}: it is not said which, since there is a password among them", error.kind());
     }
-    let text = error.render().to_string();
     plain_lines(text.trim().trim_start_matches("error: "))
 }

@@ -142,6 +142,21 @@ fn an_export_is_a_whole_file_or_none() {
 }
 
 #[test]
+#[cfg(unix)]
+fn what_an_export_left_that_was_killed_is_in_the_way_of_none() {
+    let folder = tempdir().unwrap();
+    let path = file(folder.path(), &[("r", "right")]);
+    let to = folder.path().join("report.json");
+    // As in a container, where a program has the same number each time.
+    let script = r#"echo left > "$1.$$" && exec "$0" export "$2" r --output "$1""#;
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_stroma")]).args([&to, &path]);
+    let exported = said(shell.output().unwrap());
+    assert_eq!((exported.code, exported.err.as_str()), (0, ""), "{exported:?}");
+    assert!(to.exists());
+}
+
+#[test]
 fn a_run_of_another_process_is_seen_and_not_disturbed() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("runs.redb");
@@ -195,7 +210,7 @@ fn a_run_of_a_process_that_was_killed_can_be_had() {
 }
 
 #[test]
-fn who_waits_for_a_write_of_another_is_told() {
+fn who_waits_for_a_write_of_another_is_told_once() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("runs.redb");
     let mut other = Process::start("child", &path, "dead", "left");
@@ -207,13 +222,54 @@ fn who_waits_for_a_write_of_another_is_told() {
     let database = builder.open(&path).unwrap();
     let write = database.begin_write().unwrap();
     let mut command = program();
-    command.args(["list", "--json"]).arg(&path);
-    let mut lists = Process::of_both(command);
-    let told = lists.next_line();
-    assert!(told.starts_with(r#"{"notice":"#) && told.contains("in the middle of a write"), "{told}");
+    command.args(["follow", "--json", "--every", "10"]).args([path.to_str().unwrap(), "dead"]);
+    let mut follows = Process::of_both(command);
+    let told = follows.next_line();
+    assert!(told.starts_with(r#"{"notice":"#) && told.contains("may be in the middle of a write"), "{told}");
     write.abort().unwrap();
-    assert!(lists.next_line().contains(r#""state":"abandoned""#));
-    assert_eq!(lists.end(), Some(0));
+    assert!(follows.next_line().contains(r#""state":"abandoned""#));
+    let write = database.begin_write().unwrap();
+    // Longer than it takes to be said.
+    std::thread::sleep(std::time::Duration::from_millis(2_500));
+    write.abort().unwrap();
+    drop(database);
+    assert_eq!(stroma(["forget".as_ref(), "--yes".as_ref(), path.as_os_str(), "dead".as_ref()]).code, 0);
+    let last = follows.next_line();
+    assert!(last.contains("is no longer there"), "{last}");
+    assert_eq!(follows.end(), Some(3));
+}
+
+/// What `follow` draws on a terminal, by the program `script`, which is one; without it there is nothing to see.
+#[test]
+#[cfg(target_os = "linux")]
+fn what_is_said_meanwhile_is_not_drawn_over() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("runs.redb");
+    let mut other = Process::start("child", &path, "dead", "left");
+    other.wait_for("at left");
+    other.kill();
+    let mut builder = redb::Database::builder();
+    builder.set_concurrency_mode(redb::ConcurrencyMode::MultiWriter);
+    let database = builder.open(&path).unwrap();
+    let follow = format!("'{}' follow --every 10 '{}' dead", env!("CARGO_BIN_EXE_stroma"), path.display());
+    let mut script = std::process::Command::new("script");
+    if script.arg("--version").output().is_err() {
+        return;
+    }
+    let mut script = std::process::Command::new("script");
+    script.args(["-qec", &follow, "/dev/null"]).env("TERM", "xterm").stdin(std::process::Stdio::null());
+    script.stdout(std::process::Stdio::piped());
+    let mut follows = Process::of(script);
+    while !follows.next_line().contains("▸ left") {}
+    let write = database.begin_write().unwrap();
+    // Whatever was drawn by then, and what is said.
+    while !follows.next_line().contains("waiting for the file") {}
+    write.abort().unwrap();
+    let first = follows.next_line();
+    assert!(first.contains("run     dead") && !first.contains("A"), "{first:?}");
+    drop(database);
+    assert_eq!(stroma(["forget".as_ref(), "--yes".as_ref(), path.as_os_str(), "dead".as_ref()]).code, 0);
+    assert_eq!(follows.end(), Some(3));
 }
 
 #[test]
@@ -277,6 +333,20 @@ fn who_stops_to_follow_is_told_apart_from_an_end() {
     assert!(follows.next_line().starts_with("halted: 3 of 4 done"));
     follows.interrupt();
     assert_eq!(follows.end(), Some(130));
+}
+
+#[test]
+fn nobody_who_reads_what_is_followed_is_told_apart_from_an_end() {
+    let folder = tempdir().unwrap();
+    let path = file(folder.path(), &[("r", "end")]);
+    for args in [&["follow"][..], &["follow", "--json"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = program();
+        command.args(args).args([path.as_os_str(), "r".as_ref()]).stdout(writer);
+        let ended = command.output().unwrap();
+        assert_eq!((ended.status.code(), ended.stderr.as_slice()), (Some(141), &b""[..]), "{args:?}");
+    }
 }
 
 #[test]

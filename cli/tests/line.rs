@@ -162,6 +162,12 @@ fn a_password_in_the_wrong_place_is_not_printed() {
         &["list", &format!("redis:/user:{SECRET}@h")],
         &["list", &format!("user:{SECRET}@h:6379")],
         &["list", &format!("redis://user:{before}?{behind}@h")],
+        // A path, as far as it goes.
+        &["list", &format!("user:{before}/{behind}@h")],
+        &["list", "x", &format!("user:{SECRET}@h")],
+        &["list", "x", "--state", &format!("user:{before},{behind}@h")],
+        &["list", &format!("redis://user:{SECRET}@h/database")],
+        &["list", &format!("redis://h/?protocol={SECRET}")],
         // The run and the store in the wrong order.
         &["show", "--", &format!("redis://:{SECRET}@h"), &format!("redis://:{SECRET}@h")],
     ] {
@@ -176,6 +182,36 @@ fn a_password_in_the_wrong_place_is_not_printed() {
                 assert!(!format!("{said:?}").contains(part), "{args:?}: {said:?}");
             }
         }
+    }
+}
+
+#[test]
+fn the_id_of_a_run_is_said_whole() {
+    let folder = tempdir().unwrap();
+    let path = file(folder.path(), &[("r", "")]);
+    let place = path.to_str().unwrap();
+    for command in ["show", "follow", "export"] {
+        let said = stroma([command, place, "user:42@eu"]);
+        assert!(said.err.starts_with("stroma: there is no run `user:42@eu`: "), "{said:?}");
+    }
+    // Neither is it taken for a password where something else makes no sense, nor where it is what makes none.
+    let said = stroma(["show", "--wide", place, "user:42@eu"]);
+    assert!(said.err.contains("unexpected argument '--wide'"), "{said:?}");
+    let long = format!("user:{}@eu", "4".repeat(64));
+    let said = stroma(["show", place, &long]);
+    assert!(said.code == 2 && said.err.contains(&long), "{said:?}");
+}
+
+#[test]
+fn why_a_url_is_none_is_said() {
+    for (url, why) in [
+        ("redis://0.0.0.0/1", "wildcard address"),
+        ("redis://host/database", "Invalid database number"),
+        (&format!("redis://user:{SECRET}@host/database"), "(Invalid database number)"),
+        ("rediss://host/#unsafe", "only #insecure is supported"),
+    ] {
+        let said = stroma(["list", url]);
+        assert!(said.code == 2 && said.err.contains(why) && !said.err.contains(SECRET), "{said:?}");
     }
 }
 

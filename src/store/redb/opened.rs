@@ -28,14 +28,13 @@ impl Opened {
         }
     }
 
-    /// Calls `f` with the file open for writing, as it is from now on.
-    pub(super) fn writing<T>(&mut self, path: &Path, f: impl FnOnce(&Database) -> T) -> Result<T, DatabaseError> {
-        let database = match self {
-            Self::Write(database) => return Ok(f(database)),
-            Self::Read(_) => builder().open(path)?,
-        };
-        let done = f(&database);
-        *self = Self::Write(database);
-        Ok(done)
+    /// Opens the file of this name to be written, as it is from now on; whether it was not yet. What was read before may have been
+    /// of another file, if somebody put one in its place.
+    pub(super) fn open_to_write(&mut self, path: &Path) -> Result<bool, DatabaseError> {
+        if let Self::Write(_) = self {
+            return Ok(false);
+        }
+        *self = Self::Write(builder().open(path)?);
+        Ok(true)
     }
 }

@@ -4,6 +4,9 @@
 //! there by then was committed before it was written over, so the snapshot that is taken afterwards has it.
 
 mod scene;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+mod tests;
 
 use alloc::{borrow::ToOwned, collections::BTreeSet, string::String, vec::Vec};
 use core::{fmt, ops::Bound, panic::AssertUnwindSafe};
@@ -114,46 +117,46 @@ impl RedbView {
     }
 
     fn one(&mut self, run: &RunId, values: bool) -> Result<Option<RunView>, StoreError> {
-        let holders = guarded(&self.path, || {
-            let tables = Tables::of(&self.file.begin_read()?)?;
+        let (scene, ()) = self.survey(|tables| {
             let record = run.with_str(|id| tables.runs.get(id))?;
-            Ok(Ok(record.map(|record| record.value().0).into_iter().collect()))
+            Ok((record.map(|record| record.value().0).into_iter().collect(), ()))
         })?;
-        let scene = self.survey(&holders)?;
         guarded(&self.path, || {
             let tables = Tables::of(&self.file.begin_read()?)?;
             run.with_str(|id| match tables.runs.get(id)? {
-                Some(record) => Ok(Ok(scene.view(&tables, run, record.value(), values)?)),
+                Some(record) => scene.view(&tables, run, record.value(), values),
                 None => Ok(Ok(None)),
             })
         })
     }
 
     fn page(&mut self, after: Option<&str>) -> Result<(Vec<RunView>, Option<String>), StoreError> {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let holders = guarded(&self.path, || {
+        let (scene, stretch) = self.survey(|tables| Stretch::of(tables, after))?;
+        self.read(after, &scene, stretch)
+    }
+
+    /// The runs of a stretch as they are now: those that were forgotten since make no room for runs whose holder was not asked for.
+    fn read(
+        &self,
+        after: Option<&str>,
+        scene: &Scene,
+        stretch: Stretch,
+    ) -> Result<(Vec<RunView>, Option<String>), StoreError> {
+        let Some(last) = stretch.last else { return Ok((Vec::new(), None)) };
+        let page = guarded(&self.path, || {
             let tables = Tables::of(&self.file.begin_read()?)?;
-            let mut holders = BTreeSet::new();
-            for entry in tables.runs.range::<&str>((from, Bound::Unbounded))?.take(PAGE) {
-                holders.insert(entry?.1.value().0);
-            }
-            Ok(Ok(holders))
-        })?;
-        let scene = self.survey(&holders)?;
-        guarded(&self.path, || {
-            let tables = Tables::of(&self.file.begin_read()?)?;
-            let (mut page, mut last, mut count) = (Vec::new(), None, 0);
-            for entry in tables.runs.range::<&str>((from, Bound::Unbounded))?.take(PAGE) {
+            let mut page = Vec::new();
+            for entry in tables.runs.range::<&str>((beyond(after), Bound::Included(&*last)))? {
                 let (key, record) = entry?;
-                let id = key.value();
-                if let Ok(run) = RunId::new(id) {
-                    page.extend(scene.view(&tables, &run, record.value(), false)?);
+                let Ok(run) = RunId::new(key.value()) else { continue };
+                match scene.view(&tables, &run, record.value(), false)? {
+                    Ok(run) => page.extend(run),
+                    Err(error) => return Ok(Err(error)),
                 }
-                count += 1;
-                last = (count == PAGE).then(|| id.to_owned());
             }
-            Ok(Ok((page, last)))
-        })
+            Ok(Ok(page))
+        })?;
+        Ok((page, stretch.is_full.then_some(last)))
     }
 
     fn check_format(&self) -> Result<Result<(), StoreError>, ::redb::Error> {
@@ -172,14 +175,17 @@ impl RedbView {
         })
     }
 
-    /// Reads what is beside the tables of these holders. One that comes later is alive, and what it saves meanwhile may be missing.
-    fn survey(&mut self, holders: &BTreeSet<u128>) -> Result<Scene, StoreError> {
-        let mut there = match holder::all(&self.folder) {
-            Ok(holders) => holders,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeSet::new(),
-            Err(error) => return Err(denied(&self.folder, &error)),
-        };
-        there.retain(|holder| holders.contains(holder));
+    /// Reads what is beside the tables of the holders that `find` finds in them. One that comes later is alive, and what it saves
+    /// meanwhile may be missing.
+    fn survey<T>(
+        &mut self,
+        find: impl Fn(&Tables) -> Result<(BTreeSet<u128>, T), ::redb::Error>,
+    ) -> Result<(Scene, T), StoreError> {
+        let (mut there, mut found) = self.holders(&find)?;
+        if !there.is_empty() && self.open_to_write()? {
+            // There may be another file of this name by now, with other holders.
+            (there, found) = self.holders(&find)?;
+        }
         let mut scene = Scene { folder: self.folder.clone(), lives: HashMap::new(), lines: HashMap::new() };
         for holder in &there {
             let id = Uuid::from_u128(*holder);
@@ -192,23 +198,69 @@ impl RedbView {
                 }
             }
         }
-        if !there.is_empty() {
-            let (path, folder, file, seen) = (&self.path, &self.folder, &mut self.file, &mut self.seen);
-            scene.lives = guarded(path, || {
-                let asked = file.writing(path, |database| {
-                    let write = database.begin_write()?;
-                    let lives = lives(folder, seen, &there);
-                    write.abort()?;
-                    Ok::<_, ::redb::Error>(lives)
-                });
-                match asked {
-                    Ok(lives) => Ok(lives?.map_err(|error| denied(folder, &error))),
-                    Err(error) => Ok(Err(not_opened(path, &error))),
-                }
+        if let (false, Opened::Write(database)) = (there.is_empty(), &self.file) {
+            let (folder, seen) = (&self.folder, &mut self.seen);
+            scene.lives = guarded(&self.path, || {
+                let write = database.begin_write()?;
+                let lives = lives(folder, seen, &there);
+                write.abort()?;
+                Ok(lives.map_err(|error| denied(folder, &error)))
             })?;
         }
-        Ok(scene)
+        Ok((scene, found))
     }
+
+    /// The holders that `find` finds in the tables and that left files.
+    fn holders<T>(
+        &self,
+        find: impl Fn(&Tables) -> Result<(BTreeSet<u128>, T), ::redb::Error>,
+    ) -> Result<(BTreeSet<u128>, T), StoreError> {
+        let (holders, found) = guarded(&self.path, || Ok(Ok(find(&Tables::of(&self.file.begin_read()?)?)?)))?;
+        let mut there = match holder::all(&self.folder) {
+            Ok(holders) => holders,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeSet::new(),
+            Err(error) => return Err(denied(&self.folder, &error)),
+        };
+        there.retain(|holder| holders.contains(holder));
+        Ok((there, found))
+    }
+
+    /// Opens the file by its name again, to be written, where it is not yet; whether it did.
+    fn open_to_write(&mut self) -> Result<bool, StoreError> {
+        let (path, file) = (&self.path, &mut self.file);
+        let opened = guarded(path, || Ok(file.open_to_write(path).map_err(|error| not_opened(path, &error))))?;
+        if opened {
+            guarded(&self.path, || self.check_format())?;
+        }
+        Ok(opened)
+    }
+}
+
+/// Which runs a page is about.
+struct Stretch {
+    /// The id of the last of them; `None` where there is none.
+    last: Option<String>,
+    /// Whether more may follow.
+    is_full: bool,
+}
+
+impl Stretch {
+    /// The next of them, and who has them.
+    fn of(tables: &Tables, after: Option<&str>) -> Result<(BTreeSet<u128>, Self), ::redb::Error> {
+        let (mut holders, mut last, mut count) = (BTreeSet::new(), None, 0);
+        for entry in tables.runs.range::<&str>((beyond(after), Bound::Unbounded))?.take(PAGE) {
+            let (key, record) = entry?;
+            holders.insert(record.value().0);
+            count += 1;
+            last = Some(key);
+        }
+        let last = last.map(|key| key.value().to_owned());
+        Ok((holders, Self { last, is_full: count == PAGE }))
+    }
+}
+
+fn beyond(after: Option<&str>) -> Bound<&str> {
+    after.map_or(Bound::Unbounded, Bound::Excluded)
 }
 
 /// The runs of a [`RedbView`], some hundred at a time, so that no more of them are in memory.

@@ -19,9 +19,11 @@ use uuid::Uuid;
 
 use super::super::{
     super::{
+        StoreError,
         codec::HEAD,
         inspect::{Holding, Outline, RunView, SlotView},
     },
+    error::denied,
     file::{JOURNALS, NOBODY, PIPELINES, RUNS, Record, SLOTS, SlotKey, TIMES, first_key, unix_millis},
     holder,
     journal::Line,
@@ -74,8 +76,12 @@ impl Scene {
         run: &RunId,
         (holder, token, ledger): Record<'_>,
         values: bool,
-    ) -> Result<Option<RunView>, ::redb::Error> {
-        let mut view = RunView::new(*run, self.life_of(holder));
+    ) -> Result<Result<Option<RunView>, StoreError>, ::redb::Error> {
+        let holding = match self.life_of(holder) {
+            Ok(holding) => holding,
+            Err(error) => return Ok(Err(denied(&self.folder, &error))),
+        };
+        let mut view = RunView::new(*run, holding);
         view.ledger = ledger.to_vec();
         let mut slots = BTreeMap::new();
         let id = run.with_str(ToOwned::to_owned);
@@ -110,7 +116,7 @@ impl Scene {
             }
         }
         if view.slots.is_empty() && !matches!(view.holding, Holding::Held { .. }) {
-            return Ok(None);
+            return Ok(Ok(None));
         }
         if let Some(times) = &tables.times
             && let Some(times) = times.get(&*id)?
@@ -122,25 +128,20 @@ impl Scene {
         if let (Some(pipelines), Some(shape)) = (&tables.pipelines, view.shape) {
             view.outline = pipelines.get(shape)?.and_then(|outline| Outline::parse(outline.value()));
         }
-        Ok(Some(view))
+        Ok(Ok(Some(view)))
     }
 
-    fn life_of(&self, holder: u128) -> Holding {
+    fn life_of(&self, holder: u128) -> io::Result<Holding> {
         if holder == NOBODY {
-            return Holding::Free;
+            return Ok(Holding::Free);
         }
-        match self.lives.get(&holder) {
-            Some(life) => *life,
-            // Whoever came after the survey is there; of whom no file is left has ended.
-            None if self
-                .folder
-                .join(Uuid::from_u128(holder).hyphenated().encode_lower(&mut Uuid::encode_buffer()))
-                .exists() =>
-            {
-                Holding::Held { until: None }
-            }
-            None => Holding::Abandoned,
+        if let Some(life) = self.lives.get(&holder) {
+            return Ok(*life);
         }
+        // Whoever came after the survey is there; of whom no file is left has ended.
+        let mut buffer = Uuid::encode_buffer();
+        let file = self.folder.join(Uuid::from_u128(holder).hyphenated().encode_lower(&mut buffer));
+        Ok(if file.try_exists()? { Holding::Held { until: None } } else { Holding::Abandoned })
     }
 }
 
