@@ -226,8 +226,78 @@ fn what_borrows_or_has_no_end_is_refused() {
         (0, quote!(PhantomData<fn(&Words)>)),
         (0, quote!(other::Words)),
         (0, quote!([u8; size_of::<usize>()])),
+        (0, quote!(<Self as Keyed>::Id)),
+        (0, quote!(Vec<<&'static str as Keyed>::Id>)),
+        (0, quote!(<[u8] as Index<usize>>::Output)),
     ] {
         let made = state::expand(quote!(), quote!(struct Words<'a> { field: #ty })).to_string();
+        assert_eq!(made.matches("compile_error").count(), refused, "{made}");
+    }
+}
+
+/// A function of the user's may find a reference, and what is skipped is made anew. A text is borrowed whatever reads it.
+#[test]
+fn a_reference_that_does_not_come_from_the_bytes_is_kept() {
+    let found = quote!(#[serde(with = "by_name")]);
+    let read = quote!(#[serde(default, deserialize_with = "by_name")]);
+    for (refused, said, ty) in [
+        (0, &found, quote!(&'static Currency)),
+        (0, &read, quote!(Option<&'static [Currency]>)),
+        (0, &found, quote!(Vec<&'static str>)),
+        (1, &found, quote!(&'static str)),
+        (1, &read, quote!(Option<&'static [u8]>)),
+        (1, &found, quote!(&'static usize)),
+        (0, &quote!(#[serde(skip)]), quote!(&'static str)),
+        (0, &quote!(#[serde(skip_serializing, skip_deserializing)]), quote!(&'static str)),
+        (1, &quote!(#[serde(skip)]), quote!(usize)),
+        (1, &quote!(#[serde(serialize_with = "by_name")]), quote!(&'static Currency)),
+    ] {
+        let made = state::expand(quote!(), quote!(struct Words { #said field: #ty, plain: u8 })).to_string();
+        assert_eq!(made.matches("compile_error").count(), refused, "{made}");
+    }
+    for (refused, item) in [
+        (1, quote!(struct Words { #found field: u8, other: &'static Currency })),
+        (
+            0,
+            quote!(
+                #[serde(try_from = "Wire")]
+                struct Words {
+                    field: &'static Currency,
+                }
+            ),
+        ),
+        (
+            1,
+            quote!(
+                #[serde(into = "Wire")]
+                struct Words {
+                    field: &'static Currency,
+                }
+            ),
+        ),
+        (
+            0,
+            quote!(
+                enum Words {
+                    #[serde(skip)]
+                    Found(&'static Currency),
+                    Named(u8),
+                }
+            ),
+        ),
+        (1, quote!(enum Words { #found Found(&'static Currency), Named(&'static Currency) })),
+        (
+            1,
+            quote!(
+                enum Words {
+                    #[serde(skip)]
+                    Found(&'static str),
+                    Named(u8),
+                }
+            ),
+        ),
+    ] {
+        let made = state::expand(quote!(), item).to_string();
         assert_eq!(made.matches("compile_error").count(), refused, "{made}");
     }
 }
