@@ -188,7 +188,7 @@ fn with_an_error_comes_what_else_would_be_missing() {
     )
     .to_string();
     assert_eq!(made.matches("compile_error").count(), 1, "{made}");
-    for name in ["Clone", "Serialize", "Deserialize < 'de >", "Schema"] {
+    for name in ["Clone", "Serialize", "Deserialize < '__de >", "Schema"] {
         assert!(made.contains(&format!("{name} for Words")), "{made}");
     }
     assert!(!made.contains("serde (rename"), "{made}");
