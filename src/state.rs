@@ -46,6 +46,7 @@
 /// # What it refuses
 /// Postcard writes one field after the other, without names. What cannot come back from that is an error where it stands, in
 /// place of one at run time: `#[serde(flatten)]`, `untagged`, `tag`, and whatever skips a field sometimes or in
-/// one direction. So is a field of `usize` or `isize`, which have another size elsewhere, one that borrows, one with a `dyn` in it, and
-/// one of the type itself, which has no end. See [`Payload`](crate::store::Payload) for what else there is.
+/// one direction. So is a field of `usize` or `isize`, which have another size elsewhere, one that borrows and is neither skipped nor
+/// made by a function of yours (`#[serde(with = "..")]`), one with a `dyn` in it, and one of the type itself, which has no end. See
+/// [`Payload`](crate::store::Payload) for what else there is.
 pub use stroma_macros::state;

@@ -199,6 +199,67 @@ mod states {
     #[derive(Debug, PartialEq)]
     pub(crate) struct Unit;
 
+    pub(crate) trait Keyed {
+        type Id;
+    }
+
+    impl Keyed for Page {
+        type Id = u64;
+    }
+
+    impl Keyed for &'static str {
+        type Id = String;
+    }
+
+    impl Keyed for usize {
+        type Id = u32;
+    }
+
+    /// What a trait says of a type is kept, not that type.
+    #[stroma::state]
+    #[derive(Debug, PartialEq)]
+    pub(crate) struct Page {
+        pub(crate) id: <Self as Keyed>::Id,
+        pub(crate) before: Option<<Page as Keyed>::Id>,
+        pub(crate) title: <&'static str as Keyed>::Id,
+        pub(crate) words: <usize as Keyed>::Id,
+    }
+
+    #[derive(Debug, PartialEq, serde::Serialize, postcard_schema::Schema)]
+    pub(crate) struct Currency(u8);
+
+    pub(crate) static EURO: Currency = Currency(2);
+
+    mod by_number {
+        use serde::{Deserialize as _, de::Error as _};
+
+        pub(crate) fn serialize<S: serde::Serializer>(of: &super::Currency, to: S) -> Result<S::Ok, S::Error> {
+            to.serialize_u8(of.0)
+        }
+
+        pub(crate) fn deserialize<'de, D: serde::Deserializer<'de>>(
+            from: D,
+        ) -> Result<&'static super::Currency, D::Error> {
+            if u8::deserialize(from)? == super::EURO.0 {
+                Ok(&super::EURO)
+            } else {
+                Err(D::Error::custom("no currency"))
+            }
+        }
+    }
+
+    /// References that no checkpoint is asked for.
+    #[stroma::state]
+    #[derive(Debug, PartialEq)]
+    pub(crate) struct Price {
+        #[serde(with = "by_number")]
+        pub(crate) currency: &'static Currency,
+        #[serde(deserialize_with = "by_number::deserialize")]
+        pub(crate) other: &'static Currency,
+        #[serde(skip)]
+        pub(crate) label: &'static str,
+    }
+
     #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize, postcard_schema::Schema)]
     pub(crate) struct ByHand {
         pub(crate) side: u64,
@@ -220,7 +281,7 @@ mod elsewhere {
 
 #[test]
 fn a_state_comes_back_from_its_bytes() {
-    use states::{Half, Shape, Unit, Words};
+    use states::{EURO, Half, Page, Price, Shape, Unit, Words};
 
     fn comes_back<T: stroma::store::Payload + Clone + Debug + PartialEq>(value: &T) {
         let mut bytes = vec![0; stroma::store::encoded_len(value).unwrap()];
@@ -234,6 +295,8 @@ fn a_state_comes_back_from_its_bytes() {
     comes_back(&Shape::Square { side: vec![1_u8] });
     comes_back(&Half(7));
     comes_back(&Unit);
+    comes_back(&Page { id: 1, before: Some(2), title: "a".into(), words: 3 });
+    comes_back(&Price { currency: &EURO, other: &EURO, label: "" });
 }
 
 #[test]

@@ -262,6 +262,8 @@ fn hostile_ids_stay_text() {
         "<script>alert(1)</script>",
         "`**bold** _it_`",
         "1. a list",
+        "- a list",
+        "__init__",
         "#quot; &quot; &amp; %%{init}%%",
         "back\\slash \\n \\\"",
         "click n1 href \"javascript:alert(1)\"",
@@ -276,6 +278,23 @@ fn hostile_ids_stay_text() {
     for graph in [turned.describe().mermaid().to_string(), turned.describe().dot().to_string()] {
         assert!(!graph.contains(['\u{202e}', '\u{61c}']), "{graph}");
         assert!(graph.contains("202e") && graph.contains("61c"), "{graph}");
+    }
+}
+
+/// Some versions of Mermaid read Markdown in every label. Behind a letter neither character begins any.
+#[test]
+fn what_would_begin_emphasis_or_a_list_is_escaped() {
+    for (id, written) in [
+        ("fetch_page-2", "fetch_page-2"),
+        ("__init__", "#95;#95;init_#95;"),
+        ("_a_", "#95;a_"),
+        ("名_前_", "名_前_"),
+        ("- x", "#45; x"),
+        ("---", "#45;#45;#45;"),
+        ("a\n- b", "a#92;n- b"),
+    ] {
+        let mermaid = named(id).describe().mermaid().to_string();
+        assert_eq!(label(&mermaid, "n1[\"", "\"]"), written);
     }
 }
 

@@ -1,6 +1,9 @@
 //! Text of anybody's in a picture of ours: no character of it is taken for one of the form.
 
-use core::fmt::{self, Write};
+use core::{
+    fmt::{self, Write},
+    mem,
+};
 
 /// How one form writes a character.
 type Written<W> = fn(&mut W, char) -> fmt::Result;
@@ -12,7 +15,7 @@ struct Escaping<'w, W> {
     with: Written<W>,
 }
 
-impl<W: Write> Write for Escaping<'_, W> {
+impl<W> Write for Escaping<'_, W> {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         text.chars().try_for_each(|c| match c {
             c if c.is_control() => c.escape_debug().try_for_each(|c| (self.with)(self.to, c)),
@@ -30,18 +33,29 @@ const fn turns(c: char) -> bool {
 /// Within a string in double quotes of a Mermaid flowchart.
 pub(super) struct InMermaid<T>(pub(super) T);
 
+/// What is written of a label.
+struct Label<'w, 'f> {
+    to: &'w mut fmt::Formatter<'f>,
+    /// Whether a letter or a digit comes before.
+    in_word: bool,
+}
+
 impl<T: fmt::Display> fmt::Display for InMermaid<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fn character(f: &mut fmt::Formatter<'_>, c: char) -> fmt::Result {
+        fn character(label: &mut Label<'_, '_>, c: char) -> fmt::Result {
+            let in_word = mem::replace(&mut label.in_word, c.is_alphanumeric());
             // Quotes, HTML, entities, Markdown, formulas (`$$`), icons (`fa:`) and styles (`style a:#`) are all read there, so only
-            // what cannot begin one stays as it is.
+            // what cannot begin one stays as it is. Markdown is read by some versions (11.4) in every label, by others (10.9, 11.17)
+            // only between backticks: there `__init__` would be bold, and `- x` a list, which is not shown at all. Behind a letter
+            // neither begins.
             match c {
-                ' ' | ',' | '-' | '_' | '/' | '…' | '→' => f.write_char(c),
-                c if c.is_alphanumeric() => f.write_char(c),
-                c => write!(f, "#{};", u32::from(c)),
+                ' ' | ',' | '/' | '…' | '→' => label.to.write_char(c),
+                '-' | '_' if in_word => label.to.write_char(c),
+                c if c.is_alphanumeric() => label.to.write_char(c),
+                c => write!(label.to, "#{};", u32::from(c)),
             }
         }
-        write!(Escaping { to: f, with: character }, "{}", self.0)
+        write!(Escaping { to: &mut Label { to: f, in_word: false }, with: character }, "{}", self.0)
     }
 }
 

@@ -1,6 +1,6 @@
 //! What `#[failure(..)]` says.
 
-use proc_macro2::{Ident, Span, TokenTree};
+use proc_macro2::{Group, Ident, Span, TokenTree};
 use quote::ToTokens;
 use syn::{Attribute, Error, LitStr, Member, Meta, Path, Result, Token, meta::ParseNestedMeta, spanned::Spanned};
 
@@ -64,6 +64,10 @@ impl Said {
     }
 
     fn class(&mut self, word: &ParseNestedMeta<'_>, class: Class) -> Result<()> {
+        if !ends(word) && word.path.is_ident("transparent") {
+            let field = inside(word).map_or_else(|| "source".to_owned(), |field| shown(&field));
+            return Err(word.error(format!("name the field behind `=`: `#[failure(transparent = {field})]`")));
+        }
         if !ends(word) {
             return Err(word.error(format!("a class stands alone: `#[failure({})]`", shown(&word.path))));
         }
@@ -90,6 +94,12 @@ fn words(attribute: &Attribute) -> Result<()> {
 /// Whether the word is over.
 fn ends(word: &ParseNestedMeta<'_>) -> bool {
     word.input.is_empty() || word.input.peek(Token![,])
+}
+
+/// The field that stands in parentheses, where it does not belong.
+fn inside(word: &ParseNestedMeta<'_>) -> Option<Member> {
+    let group: Group = word.input.parse().ok()?;
+    syn::parse2(group.stream()).ok()
 }
 
 /// The field that is named behind `=`.

@@ -3,7 +3,8 @@
 use proc_macro2::Ident;
 use quote::ToTokens;
 use syn::{
-    Attribute, Data, DeriveInput, Error, Expr, Field, TypeArray, TypePath, TypeReference, TypeTraitObject,
+    Attribute, Data, DeriveInput, Error, Expr, Field, GenericArgument, PathArguments, Type, TypeArray, TypePath,
+    TypeReference, TypeTraitObject,
     visit::{self, Visit},
 };
 
@@ -11,7 +12,7 @@ use super::each_word;
 
 /// All that is found in a type.
 pub(super) fn errors(input: &DeriveInput) -> Option<Error> {
-    let mut look = Look { name: &input.ident, errors: None };
+    let mut look = Look { name: &input.ident, refers: false, errors: None };
     look.visit_derive_input(input);
     look.errors
 }
@@ -19,30 +20,33 @@ pub(super) fn errors(input: &DeriveInput) -> Option<Error> {
 struct Look<'a> {
     /// The type that is looked at.
     name: &'a Ident,
+    /// Whether the references at hand come from elsewhere than the bytes.
+    refers: bool,
     errors: Option<Error>,
 }
 
 impl<'ast> Visit<'ast> for Look<'_> {
     fn visit_derive_input(&mut self, input: &'ast DeriveInput) {
         self.serde(&input.attrs);
+        let made = is_made(&input.attrs);
         match &input.data {
-            Data::Struct(data) => data.fields.iter().for_each(|field| self.visit_field(field)),
+            Data::Struct(data) => data.fields.iter().for_each(|field| self.field(field, made)),
             Data::Enum(data) => {
                 for variant in &data.variants {
                     self.serde(&variant.attrs);
-                    variant.fields.iter().for_each(|field| self.visit_field(field));
+                    let made = made || is_made(&variant.attrs) || is_skipped(&variant.attrs);
+                    variant.fields.iter().for_each(|field| self.field(field, made));
                 }
             }
             Data::Union(_) => {}
         }
     }
 
-    fn visit_field(&mut self, field: &'ast Field) {
-        self.serde(&field.attrs);
-        self.visit_type(&field.ty);
-    }
-
     fn visit_type_path(&mut self, ty: &'ast TypePath) {
+        // What a trait says of a type is known to the compiler alone, whatever the names in it.
+        if ty.qself.is_some() {
+            return;
+        }
         for (name, sized) in [("usize", "`u32` or `u64`"), ("isize", "`i32` or `i64`")] {
             if ty.path.is_ident(name) {
                 self.found(
@@ -64,6 +68,9 @@ impl<'ast> Visit<'ast> for Look<'_> {
     }
 
     fn visit_type_reference(&mut self, ty: &'ast TypeReference) {
+        if self.refers {
+            return self.visit_type(&ty.elem);
+        }
         self.found(ty, "what comes out of a checkpoint borrows from nobody: keep what it owns, `String` for `&str`");
     }
 
@@ -80,6 +87,14 @@ impl<'ast> Visit<'ast> for Look<'_> {
 }
 
 impl Look<'_> {
+    /// A field, of something that a function of the user's makes or not.
+    fn field(&mut self, field: &Field, made: bool) {
+        self.serde(&field.attrs);
+        let made = made || is_made(&field.attrs);
+        self.refers = is_skipped(&field.attrs) || made && !serde_borrows(&field.ty);
+        self.visit_type(&field.ty);
+    }
+
     fn found(&mut self, at: &impl ToTokens, words: &str) {
         let error = Error::new_spanned(at, words);
         match &mut self.errors {
@@ -110,5 +125,45 @@ impl Look<'_> {
             };
             self.found(word, words);
         });
+    }
+}
+
+/// Whether a function of the user's makes this from what is read.
+fn is_made(attributes: &[Attribute]) -> bool {
+    let mut made = false;
+    each_word(attributes, "serde", |word, _| {
+        made |= ["with", "deserialize_with", "from", "try_from"].iter().any(|name| word.is_ident(name));
+    });
+    made
+}
+
+/// Whether this is neither written nor read.
+fn is_skipped(attributes: &[Attribute]) -> bool {
+    let (mut whole, mut written, mut read) = (false, true, true);
+    each_word(attributes, "serde", |word, _| {
+        whole |= word.is_ident("skip");
+        written &= !word.is_ident("skip_serializing");
+        read &= !word.is_ident("skip_deserializing");
+    });
+    whole || !written && !read
+}
+
+/// Whether serde takes this for borrowed from the bytes, whatever function reads it.
+fn serde_borrows(ty: &Type) -> bool {
+    match ty {
+        Type::Reference(ty) => match &*ty.elem {
+            Type::Path(elem) => elem.path.is_ident("str"),
+            Type::Slice(elem) => matches!(&*elem.elem, Type::Path(byte) if byte.path.is_ident("u8")),
+            _ => false,
+        },
+        Type::Path(ty) => ty.path.segments.last().is_some_and(|segment| match &segment.arguments {
+            PathArguments::AngleBracketed(of) if segment.ident == "Option" => {
+                of.args.iter().any(|of| matches!(of, GenericArgument::Type(ty) if serde_borrows(ty)))
+            }
+            _ => false,
+        }),
+        // What a macro put there.
+        Type::Group(ty) => serde_borrows(&ty.elem),
+        _ => false,
     }
 }

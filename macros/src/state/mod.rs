@@ -3,7 +3,7 @@
 mod look;
 mod stub;
 
-use proc_macro2::{Ident, TokenStream, TokenTree};
+use proc_macro2::{Ident, Span, TokenStream, TokenTree};
 use quote::quote;
 use syn::{
     Attribute, Data, DeriveInput, Error, Path, Result, Token, parse::Parser as _, parse_quote, punctuated::Punctuated,
@@ -18,10 +18,14 @@ pub(crate) fn expand(words: TokenStream, item: TokenStream) -> TokenStream {
     };
     let mut input: DeriveInput = match syn::parse2(item.clone()) {
         Ok(input) => input,
-        // What the compiler cannot read either it has told already.
-        Err(_) if is_type(item.clone()) => return item,
+        // The compiler may have told it already. Where it reads more than `syn` does, nobody else would.
+        Err(error) if is_type(item.clone()) => {
+            let words = format!("`state` cannot read this type: {error}");
+            let error = Error::new(error.span(), words).into_compile_error();
+            return quote!(#item #error);
+        }
         Err(_) => {
-            let span = item.clone().into_iter().next().map_or_else(proc_macro2::Span::call_site, |first| first.span());
+            let span = item.clone().into_iter().next().map_or_else(Span::call_site, |first| first.span());
             let error =
                 Error::new(span, "`state` stands on a struct or an enum, the type that is kept").into_compile_error();
             return quote!(#error #item);
@@ -33,17 +37,21 @@ pub(crate) fn expand(words: TokenStream, item: TokenStream) -> TokenStream {
                 .into_compile_error();
         return quote!(#error #input);
     }
-    if let Some(second) = input.attrs.iter().find(|attribute| is_state(attribute.path())) {
-        let error = Error::new(second.path().span(), "`state` stands here twice: leave one out").into_compile_error();
+    if is_derived_here(&input.attrs) {
+        let second = Span::call_site().resolved_at(input.ident.span());
+        let error = Error::new(second, "`state` stands here twice: leave one out").into_compile_error();
         return quote!(#error #input);
     }
     if let Some(unfit) = look::errors(&input) {
         let unfit = unfit.into_compile_error();
+        input.attrs.retain(|attribute| !may_be_state(attribute));
         let stubs = stub::in_place_of_derives(&mut input, &stroma);
         return quote!(#input #error #unfit #stubs);
     }
     let attributes = attributes(&input, &stroma);
+    let before = before_derives(&mut input.attrs);
     quote! {
+        #(#before)*
         #attributes
         #input
         #error
@@ -59,10 +67,25 @@ fn is_type(item: TokenStream) -> bool {
     words.find(|word| word != "pub").is_some_and(|word| word == "struct" || word == "enum")
 }
 
-/// Whether this is `stroma::state`. Another crate may have a `state` too.
-fn is_state(path: &Path) -> bool {
-    let mut names = path.segments.iter().rev().map(|segment| &segment.ident);
-    names.next().is_some_and(|name| name == "state") && names.next().is_some_and(|name| name == "stroma")
+/// Whether this may be `stroma::state`, by its own name or another. Another crate may have a `state` too.
+fn may_be_state(attribute: &Attribute) -> bool {
+    attribute.path().segments.last().is_some_and(|name| name.ident == "state")
+}
+
+/// Takes out what stands up to the last that may be this macro once more, which is to see the derives: it is told by them, not by
+/// its name. The words of derives stay below these.
+fn before_derives(attributes: &mut Vec<Attribute>) -> Vec<Attribute> {
+    let many = attributes.iter().rposition(may_be_state).map_or(0, |last| last + 1);
+    let is_word = |attribute: &Attribute| ["serde", "postcard"].iter().any(|name| attribute.path().is_ident(name));
+    let (mut below, before): (Vec<_>, _) = attributes.drain(..many).partition(is_word);
+    below.append(attributes);
+    *attributes = below;
+    before
+}
+
+/// Whether this macro has been here already: nobody else derives what is in `__derive`.
+fn is_derived_here(attributes: &[Attribute]) -> bool {
+    derives(attributes).any(|path| path.segments.iter().any(|segment| segment.ident == "__derive"))
 }
 
 /// Where the library is: `crate = path`, or under its own name.
@@ -107,13 +130,16 @@ fn attributes(input: &DeriveInput, stroma: &Path) -> TokenStream {
 
 /// The names of what stands in `#[derive(..)]` below the attribute.
 fn derived(attributes: &[Attribute]) -> Vec<Ident> {
+    derives(attributes).filter_map(|path| path.segments.last().map(|segment| segment.ident.clone())).collect()
+}
+
+/// What stands there.
+fn derives(attributes: &[Attribute]) -> impl Iterator<Item = Path> {
     attributes
         .iter()
         .filter(|attribute| attribute.path().is_ident("derive"))
         .filter_map(|attribute| attribute.parse_args_with(Punctuated::<Path, Token![,]>::parse_terminated).ok())
         .flatten()
-        .filter_map(|path| path.segments.last().map(|segment| segment.ident.clone()))
-        .collect()
 }
 
 /// Whether one of these attributes already says where its crate is.

@@ -21,7 +21,7 @@ pub(super) fn in_place_of_derives(input: &mut DeriveInput, stroma: &Path) -> Tok
     let name = &input.ident;
     let (parameters, arguments, bounds) = input.generics.split_for_impl();
     let mut read = input.generics.clone();
-    read.params.insert(0, parse_quote!('de));
+    read.params.insert(0, parse_quote!('__de));
     let (read, ..) = read.split_for_impl();
     let all = [
         (
@@ -43,8 +43,8 @@ pub(super) fn in_place_of_derives(input: &mut DeriveInput, stroma: &Path) -> Tok
         (
             "Deserialize",
             quote! {
-                impl #read #serde::Deserialize<'de> for #name #arguments #bounds {
-                    fn deserialize<__D: #serde::Deserializer<'de>>(_: __D) -> ::core::result::Result<Self, __D::Error> { loop {} }
+                impl #read #serde::Deserialize<'__de> for #name #arguments #bounds {
+                    fn deserialize<__D: #serde::Deserializer<'__de>>(_: __D) -> ::core::result::Result<Self, __D::Error> { loop {} }
                 }
             },
         ),

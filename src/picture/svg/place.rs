@@ -67,17 +67,18 @@ impl Scale {
         self.to * 10
     }
 
-    /// The times to be named, eight at most: steps of one, two or five of some unit, and such of minutes and hours as a clock has.
+    /// The times to be named, from zero on and in eight steps at most: steps of one, two or five of some unit, and such of minutes and
+    /// hours as a clock has.
     pub(super) fn ticks(&self) -> Vec<Duration> {
-        const MOST: u128 = 8;
+        const STEPS: u128 = 8;
         const CLOCK: [u128; 12] = [30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200];
         let total = self.total.as_nanos();
         let seconds = 1_000_000_000;
         let decimal = |unit| (0..20).flat_map(move |power| [1, 2, 5].map(|digit| unit * digit * 10_u128.pow(power)));
         let below = decimal(1).take_while(|step| *step < 30 * seconds);
         let mut steps = below.chain(CLOCK.map(|step| step * seconds)).chain(decimal(86_400 * seconds));
-        let step = steps.find(|step| step * MOST >= total).unwrap_or(u128::MAX);
-        let times = (0..=MOST).map(|count| count.saturating_mul(step)).take_while(|at| *at <= total);
+        let step = steps.find(|step| step * STEPS >= total).unwrap_or(u128::MAX);
+        let times = (0..=STEPS).map(|count| count.saturating_mul(step)).take_while(|at| *at <= total);
         times
             .filter_map(|at| {
                 let whole = u64::try_from(at / seconds).ok()?;
@@ -96,6 +97,9 @@ mod tests {
         let ticks = |nanos| Scale { from: 0, to: 100, total: Duration::from_nanos(nanos) }.ticks();
         assert_eq!(ticks(0), [Duration::ZERO]);
         assert_eq!(ticks(7).len(), 8);
+        // Eight steps have nine ends.
+        assert_eq!(ticks(8).len(), 9);
+        assert_eq!(ticks(9).len(), 5);
         assert_eq!(ticks(1_000_000_000).get(1), Some(&Duration::from_millis(200)));
         assert_eq!(ticks(1_900_000_000).last(), Some(&Duration::from_millis(1_500)));
         for (hours, step) in [(1, 10), (2, 15), (5, 60), (72, 12 * 60)] {
